@@ -1,0 +1,73 @@
+"""The error tree of the engine library.
+
+    NstError
+    ├── BadInput              the caller can mend it; trying again unchanged is useless
+    │   ├── InvalidImage      a picture that cannot be used
+    │   └── InvalidParams     parameters that do not fit the pictures or the network
+    ├── WeightsUnavailable    the network's weights are not to be had here
+    ├── OutOfMemory           the device is too small at this moment
+    └── Diverged              the optimisation left the finite numbers
+
+Every error says what is wrong (`message`) and what to do (`hint`), has a stable `code`, the HTTP
+`status` that fits it, and whether another try may succeed (`retryable`).
+"""
+
+from typing import ClassVar
+
+
+class NstError(Exception):
+    """Says what went wrong and what the reader can do about it."""
+
+    code: str = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class BadInput(NstError):
+    """The input cannot be used, however often it is tried."""
+
+    code = "bad_input"
+    status = 422
+    retryable = False
+
+
+class InvalidImage(BadInput):
+    """A file is not a picture that can be stylised; `code` narrows the cause."""
+
+    code = "invalid_image"
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "invalid_image") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class InvalidParams(BadInput):
+    """Parameters that are each valid but do not fit the pictures or the network."""
+
+    code = "invalid_params"
+
+
+class WeightsUnavailable(NstError):
+    """The weights asked for are missing, damaged, or lack a layer."""
+
+    code = "weights_unavailable"
+    status = 503
+
+
+class OutOfMemory(NstError):
+    """The device could not hold the optimisation."""
+
+    code = "out_of_memory"
+    status = 503
+
+
+class Diverged(NstError):
+    """The loss became infinite or not a number."""
+
+    code = "diverged"
+    retryable = False

@@ -1,0 +1,151 @@
+"""`StyleParams`: every parameter of a stylisation, its default, its limits and its meaning.
+
+The one place where they are written: the API, the command line, the web form and the docs read
+them from here. Knows no torch, no file and no job.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nst_core.errors import InvalidParams
+from nst_core.layers import LAYERS
+
+MIN_EDGE = 16
+MAX_SIZE = 4096
+
+LayerWeight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+
+#: Named sets of parameters. What a preset leaves out has the field's default.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Gatys, Ecker & Bethge 2016 (CVPR), section 3: white-noise start, L-BFGS, average pooling,
+    # content on conv4_2 and style on conv1_1 … conv5_1 with w_l = 1/5, alpha/beta = 1e-3,
+    # losses as equations 1, 4 and 5 have them, at one scale and without total variation.
+    "gatys": {
+        "loss": "gatys",
+        "optimizer": "lbfgs",
+        "init": "random",
+        "pooling": "average",
+        "content_weight": 1.0,
+        "style_weight": 1e3,
+        "tv_weight": 0.0,
+        "scales": 1,
+        "steps": 500,
+    },
+    "fast": {"size": 256, "steps": 100, "scales": 3},
+    "quality": {"size": 1024, "steps": 600, "scales": 6},
+}
+
+_DEFAULT_LEARNING_RATE = {"adam": 0.02, "lbfgs": 1.0}
+
+
+class StyleParams(BaseModel):
+    """How a stylisation is computed; frozen, complete and checked on construction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Literal["gatys", "fast", "quality"] | None = Field(
+        None, description="Named set of parameters; what is given beside it has precedence."
+    )
+    size: int = Field(512, ge=64, le=MAX_SIZE, description="Long edge of the result, in pixels.")
+    steps: int = Field(
+        300, ge=1, le=20_000, description="Optimiser steps at most, all scales together."
+    )
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Go on to the next scale, or end, when the total loss has fallen by less than "
+        "this fraction over 10 steps. 0 runs every step.",
+    )
+    optimizer: Literal["adam", "lbfgs"] = Field("adam", description="Optimisation method.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        allow_inf_nan=False,
+        description="Step length, in units of the picture's 0–1 range. "
+        "Left out: 0.02 for adam, 1 for lbfgs.",
+    )
+    init: Literal["content", "random", "style"] = Field(
+        "content", description="What the optimisation starts from."
+    )
+    loss: Literal["relative", "gatys"] = Field(
+        "relative",
+        description="relative: each term as a share of its target's own energy, so that weights "
+        "mean the same at every size and with every network. gatys: the sums of the 2016 paper.",
+    )
+    content_weight: Weight = Field(1.0, description="Weight of the content loss.")
+    style_weight: Weight = Field(10.0, description="Weight of the style loss.")
+    tv_weight: Weight = Field(
+        0.1, description="Weight of total variation, which smooths pixel noise."
+    )
+    style_blend: tuple[LayerWeight, ...] = Field(
+        (), max_length=16, description="A weight for each style picture. Empty: all alike."
+    )
+    content_layers: dict[str, LayerWeight] = Field(
+        {"relu4_2": 1.0},
+        min_length=1,
+        description="Layers of the content loss with their weights.",
+    )
+    style_layers: dict[str, LayerWeight] = Field(
+        {"relu1_1": 0.2, "relu2_1": 0.2, "relu3_1": 0.2, "relu4_1": 0.2, "relu5_1": 0.2},
+        min_length=1,
+        description="Layers of the style loss with their weights.",
+    )
+    pooling: Literal["max", "average"] = Field(
+        "max", description="How the network shrinks: as VGG19 was trained, or as Gatys used it."
+    )
+    scales: int = Field(
+        4,
+        ge=1,
+        le=12,
+        description="Sizes of the coarse-to-fine pyramid, each √2 smaller than the next; "
+        "none below 64 pixels.",
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Arithmetic of the convolutions. auto: bfloat16 where the device has it.",
+    )
+    snapshot_every: int = Field(
+        20, ge=1, le=20_000, description="Steps from one intermediate picture to the next."
+    )
+    format: Literal["png", "jpeg", "webp"] = Field("png", description="File format of the result.")
+    quality: int = Field(
+        95, ge=1, le=100, description="Quality of a jpeg or webp result; png has none."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
+        if not isinstance(data, Mapping) or data.get("preset") not in PRESETS:
+            return data  # an unknown name is refused by the field itself
+        return {**PRESETS[data["preset"]], **data}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name in (*self.content_layers, *self.style_layers):
+            if name not in LAYERS:
+                raise ValueError(f"{name!r} is no layer of VGG19; layers are {', '.join(LAYERS)}")
+        if self.content_weight == 0 and self.style_weight == 0:
+            raise ValueError("content_weight and style_weight are both 0: nothing to optimise")
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", _DEFAULT_LEARNING_RATE[self.optimizer])
+        return self
+
+    def blend_for(self, styles: int) -> tuple[float, ...]:
+        """Return a weight for each of `styles` pictures, summing to 1.
+
+        Raises:
+            InvalidParams: `style_blend` has another number of weights.
+        """
+        weights = self.style_blend or (1.0,) * styles
+        if len(weights) != styles:
+            raise InvalidParams(
+                f"style_blend has {len(weights)} weights for {styles} style pictures",
+                hint="Give one weight a style picture, or leave style_blend out.",
+            )
+        return tuple(weight / sum(weights) for weight in weights)
