@@ -3,6 +3,11 @@
     NstError
     ├── BadInput              the caller can mend it; trying again unchanged is useless
     │   ├── InvalidImage      a picture that cannot be used
+    │   │   ├── UnsupportedFormat   a file of a kind that is not taken
+    │   │   ├── AnimatedImage       more than one frame or page
+    │   │   ├── ImageTooLarge       too many pixels, or an edge too long
+    │   │   ├── ImageTooSmall       an edge too short
+    │   │   └── FileTooLarge        too many bytes
     │   └── InvalidParams     parameters that do not fit the pictures or the network
     ├── WeightsUnavailable    the network's weights are not to be had here
     ├── OutOfMemory           the device is too small at this moment
@@ -37,13 +42,45 @@ class BadInput(NstError):
 
 
 class InvalidImage(BadInput):
-    """A file is not a picture that can be stylised; `code` narrows the cause."""
+    """A file is not a picture that can be stylised: damaged, cut short, or none at all."""
 
     code = "invalid_image"
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "invalid_image") -> None:
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.code = code
+        self.code = code or self.code
+
+
+class UnsupportedFormat(InvalidImage):
+    """A file is of a recognised kind, but not one that is taken."""
+
+    code = "unsupported_format"
+    status = 415
+
+
+class AnimatedImage(InvalidImage):
+    """A file holds more than one frame or page."""
+
+    code = "animated_image"
+
+
+class ImageTooLarge(InvalidImage):
+    """A picture has more pixels, or a longer edge, than is allowed."""
+
+    code = "image_too_large"
+
+
+class ImageTooSmall(InvalidImage):
+    """A picture has an edge shorter than is allowed."""
+
+    code = "image_too_small"
+
+
+class FileTooLarge(InvalidImage):
+    """A file has more bytes than are allowed."""
+
+    code = "file_too_large"
+    status = 413
 
 
 class InvalidParams(BadInput):
