@@ -1,0 +1,80 @@
+"""The error tree of the job library, a branch of the engine's.
+
+    NstError
+    ├── JobNotFound          no such job, or another owner's
+    ├── NotCancellable       the job has already succeeded or failed
+    ├── ResultNotReady       the job has no result yet, or will never have one
+    ├── SnapshotNotFound     no intermediate picture of that step
+    ├── StorageError         the file store could not be read or written
+    ├── RetriesExhausted     the attempts are used up
+    └── Interrupted          why an attempt stops without a result; never shown to a client
+        ├── LeaseLost        another attempt owns the job: touch nothing
+        ├── Cancelled        somebody asked for it
+        └── Draining         this worker is to stop
+"""
+
+from nst_core.errors import NstError
+
+
+class JobNotFound(NstError):
+    """There is no such job for this owner."""
+
+    code = "job_not_found"
+    status = 404
+    retryable = False
+
+
+class NotCancellable(NstError):
+    """A job that has succeeded or failed can no longer be cancelled."""
+
+    code = "not_cancellable"
+    status = 409
+    retryable = False
+
+
+class ResultNotReady(NstError):
+    """The job has no result (yet)."""
+
+    code = "result_not_ready"
+    status = 404
+    retryable = False
+
+
+class SnapshotNotFound(NstError):
+    """The job has no snapshot of that step (yet)."""
+
+    code = "snapshot_not_found"
+    status = 404
+    retryable = False
+
+
+class StorageError(NstError):
+    """A file could not be stored or read."""
+
+    code = "storage_unavailable"
+    status = 503
+
+
+class RetriesExhausted(NstError):
+    """Every attempt that the job was allowed has failed."""
+
+    code = "retries_exhausted"
+    retryable = False
+
+
+class Interrupted(NstError):
+    """An attempt stops without a result."""
+
+    code = "interrupted"
+
+
+class LeaseLost(Interrupted):
+    """The job is no longer this attempt's; whatever it still writes would be a zombie's."""
+
+
+class Cancelled(Interrupted):
+    """The job's owner asked for it to stop."""
+
+
+class Draining(Interrupted):
+    """The worker was told to stop; the job goes back to the queue."""

@@ -1,0 +1,85 @@
+"""`Settings`: what an operator can set, each as `NST_…` in the environment.
+
+Read once at a process's edge and passed down; nothing else reads the environment.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from nst_core.params import MAX_SIZE
+
+
+def default_data_dir() -> Path:
+    """Return the folder for everything that the embedded server keeps."""
+    return Path.home() / ".local" / "share" / "nst-server"
+
+
+class Settings(BaseSettings):
+    """The settings of every process."""
+
+    model_config = SettingsConfigDict(env_prefix="NST_", frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder of the embedded database, files, broker data and cached weights.",
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy URL, `postgresql+psycopg://…`. Default: SQLite in the data dir."
+    )
+    broker_url: str = Field(
+        "",
+        description="Redis or Valkey, `redis://…`. Default: `nst serve` starts a Valkey of its "
+        "own; `nst api` and `nst worker` use `redis://localhost:6379/0`.",
+    )
+    storage_url: str = Field(
+        "", description="Folder of pictures and checkpoints, `file:///…`. Default: in the data dir."
+    )
+    weights: str = Field(
+        "auto", description="`auto`, `imagenet`, `random`, or the path of a weights file."
+    )
+    device: str = Field(
+        "auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:0`, …"
+    )
+    max_size: int = Field(
+        2048, ge=64, le=MAX_SIZE, description="Largest `size` that a job may ask for, in pixels."
+    )
+    max_upload_mb: int = Field(20, ge=1, description="Largest picture file, in MiB.")
+    max_megapixels: int = Field(50, ge=1, description="Largest picture, in millions of pixels.")
+    retention_hours: float = Field(
+        168, gt=0, description="How long an ended job and its pictures are kept."
+    )
+    lease_seconds: float = Field(
+        30, gt=0, description="How long a silent worker keeps its job before another may take it."
+    )
+    log_format: str = Field(
+        "text", pattern="^(text|json)$", description="`text` for people, `json` for machines."
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """Return the database's URL, the default filled in."""
+        url = self.database_url or f"sqlite:///{self.data_dir / 'nst.db'}"
+        # psycopg 3 is the driver that is installed; the bare scheme would ask for psycopg2.
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def broker(self) -> str:
+        """Return the broker's URL, the default filled in."""
+        return self.broker_url or "redis://localhost:6379/0"
+
+    @property
+    def storage(self) -> str:
+        """Return the file store's URL, the default filled in."""
+        return self.storage_url or (self.data_dir / "files").as_uri()
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Return the limit of one picture file in bytes."""
+        return self.max_upload_mb * 2**20
