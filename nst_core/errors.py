@@ -11,7 +11,8 @@
     │   └── InvalidParams     parameters that do not fit the pictures or the network
     ├── WeightsUnavailable    the network's weights are not to be had here
     ├── OutOfMemory           the device is too small at this moment
-    └── Diverged              the optimisation left the finite numbers
+    ├── Diverged              the optimisation left the finite numbers
+    └── CheckpointMismatch    a checkpoint is damaged or is not this stylisation's
 
 Every error says what is wrong (`message`) and what to do (`hint`), has a stable `code`, the HTTP
 `status` that fits it, and whether another try may succeed (`retryable`).
@@ -108,3 +109,9 @@ class Diverged(NstError):
 
     code = "diverged"
     retryable = False
+
+
+class CheckpointMismatch(NstError):
+    """A checkpoint is damaged or belongs to other inputs; starting afresh is safe."""
+
+    code = "checkpoint_mismatch"

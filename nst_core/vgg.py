@@ -1,0 +1,153 @@
+"""VGG19's feature extractor: from a picture to the activations of named layers.
+
+Owns the forward pass alone; where weights come from is `weights`' business. The layer widths are
+read from the tensors, so a narrower network of the same shape works just as well.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_core.errors import WeightsUnavailable
+from nst_core.layers import LAYERS, deepest, depth
+
+Pooling = Literal["max", "average"]
+Border = Literal["replicate", "zeros"]
+
+
+class Vgg:
+    """VGG19 up to the last convolution that the weights hold.
+
+    `name` is the label by which people know the weights; `notice`, when not empty, is what they
+    should be told before a picture is made with them.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], *, name: str, notice: str = "") -> None:
+        self.name = name
+        self.notice = notice
+        self._convs = _convolutions(state)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the weights lie on and features are computed on."""
+        return self._convs["conv1_1"][0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the convolutions."""
+        return self._convs["conv1_1"][0].dtype
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers that can be asked for, in order."""
+        missing = [name for name in LAYERS if name.startswith("conv") and name not in self._convs]
+        return LAYERS[: depth(missing[0])] if missing else LAYERS
+
+    def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Return the same network on another device or in another number format."""
+        state = {
+            f"features.{depth(layer)}.{part}": tensor.to(device=device, dtype=dtype)
+            for layer, tensors in self._convs.items()
+            for part, tensor in zip(("weight", "bias"), tensors, strict=True)
+        }
+        return type(self)(state, name=self.name, notice=self.notice)
+
+    def require(self, layers: Iterable[str]) -> None:
+        """Check that every one of `layers` can be computed.
+
+        Raises:
+            WeightsUnavailable: the weights end before one of them.
+        """
+        for layer in layers:
+            if layer not in self.layers:
+                raise WeightsUnavailable(
+                    f"the weights {self.name!r} end at {self.layers[-1]}; {layer} is missing",
+                    hint="Use weights that hold the layer, or choose other content and style "
+                    "layers.",
+                )
+
+    def features(
+        self,
+        image: Tensor,
+        layers: Iterable[str],
+        pooling: Pooling = "max",
+        *,
+        border: Border = "replicate",
+    ) -> dict[str, Tensor]:
+        """Return the activations of `layers`, running no layer that none of them needs.
+
+        Args:
+            image: (1, 3, H, W), normalised as the network was trained; H and W of any parity, at
+                least `layers.downsampling` of the deepest layer.
+            layers: names such as `relu4_2`.
+            pooling: how the network shrinks.
+            border: what lies beyond the picture's edge. VGG19 was trained with zeros, which are a
+                grey frame to it; repeating the edge pixel keeps that frame out of the result.
+
+        Returns:
+            A tensor (1, C, h, w) for each name, in the network's number format.
+
+        Raises:
+            WeightsUnavailable: the weights end before one of the layers.
+        """
+        wanted = tuple(layers)
+        self.require(wanted)
+        found: dict[str, Tensor] = {}
+        x = image.to(self.dtype, memory_format=torch.channels_last)
+        for name in LAYERS[: depth(deepest(wanted)) + 1]:
+            x = self._layer(name, x, pooling, border)
+            if name in wanted:
+                found[name] = x
+        return found
+
+    def _layer(self, name: str, x: Tensor, pooling: Pooling, border: Border) -> Tensor:
+        if name.startswith("relu"):
+            return functional.relu(x)
+        if name.startswith("pool"):
+            return _pool(x, pooling)
+        weight, bias = self._convs[name]
+        if name == "conv1_1" and border == "replicate":
+            return functional.conv2d(_repeat_edge(x), weight, bias)
+        return functional.conv2d(x, weight, bias, padding=1)
+
+
+def _pool(x: Tensor, pooling: Pooling) -> Tensor:
+    if pooling == "average":
+        return functional.avg_pool2d(x, 2)
+    return torch.max_pool2d(x, 2)
+
+
+def _repeat_edge(x: Tensor) -> Tensor:
+    """Pad (1, C, H, W) by one pixel; unlike torch's own, its gradient is deterministic on CUDA."""
+    x = torch.cat((x[:, :, :1], x, x[:, :, -1:]), dim=2)
+    return torch.cat((x[..., :1], x, x[..., -1:]), dim=3)
+
+
+def _convolutions(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return weight (out, in, 3, 3) and bias (out,) of each convolution up to the first absent."""
+    convs: dict[str, tuple[Tensor, Tensor]] = {}
+    width = 3
+    for name in (layer for layer in LAYERS if layer.startswith("conv")):
+        key = f"features.{depth(name)}"
+        if f"{key}.weight" not in state:
+            break
+        weight, bias = state[f"{key}.weight"], state.get(f"{key}.bias")
+        if weight.shape[1:] != (width, 3, 3) or bias is None or bias.shape != weight.shape[:1]:
+            raise WeightsUnavailable(
+                f"{key} ({name}) has the shape {tuple(weight.shape)}: this is no VGG19",
+                hint="Use torchvision's VGG19 weights or a file with the same names and shapes.",
+            )
+        width = weight.shape[0]
+        convs[name] = (
+            weight.detach().to(memory_format=torch.channels_last),
+            bias.detach(),
+        )
+    if not convs:
+        raise WeightsUnavailable(
+            "the weights hold no features.0.weight: this is no VGG19",
+            hint="Use torchvision's VGG19 weights or a file with the same names.",
+        )
+    return convs
