@@ -1,16 +1,16 @@
 """The error tree of the job library, a branch of the engine's.
 
-    NstError
-    ├── JobNotFound          no such job, or another owner's
-    ├── NotCancellable       the job has already succeeded or failed
-    ├── ResultNotReady       the job has no result yet, or will never have one
-    ├── SnapshotNotFound     no intermediate picture of that step
-    ├── StorageError         the file store could not be read or written
-    ├── RetriesExhausted     the attempts are used up
-    └── Interrupted          why an attempt stops without a result; never shown to a client
-        ├── LeaseLost        another attempt owns the job: touch nothing
-        ├── Cancelled        somebody asked for it
-        └── Draining         this worker is to stop
+NstError
+├── JobNotFound          no such job, or another owner's
+├── NotCancellable       the job has already succeeded or failed
+├── ResultNotReady       the job has no result yet, or will never have one
+├── SnapshotNotFound     no intermediate picture of that step
+├── StorageError         the file store could not be read or written
+├── RetriesExhausted     the attempts are used up
+└── Interrupted          why an attempt stops without a result; never shown to a client
+    ├── LeaseLost        another attempt owns the job: touch nothing
+    ├── Cancelled        somebody asked for it
+    └── Draining         this worker is to stop
 """
 
 from nst_core.errors import NstError

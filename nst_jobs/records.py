@@ -93,25 +93,25 @@ class Job(Record):
         Index("job_claim", "status", "priority", "created_at"),
         Index("job_list", "owner", "id"),
         Index("job_lease", "status", "lease_expires_at"),
-        Index("job_expiry", "expires_at"),
+        Index("job_finished", "finished_at"),
     )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     owner: Mapped[str] = mapped_column(String(64))
     status: Mapped[Status]
     #: Rises with every change that a client can see; the ETag.
-    revision: Mapped[int] = mapped_column(Integer, default=1)
-    priority: Mapped[int] = mapped_column(Integer, default=0)
-    labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
+    revision: Mapped[int] = mapped_column(Integer)
+    priority: Mapped[int] = mapped_column(Integer)
+    labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     params: Mapped[dict[str, Any]] = mapped_column(JSON)
     #: What the device must have free for this job.
-    estimated_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    estimated_bytes: Mapped[int] = mapped_column(BigInteger)
     #: The weights that make the picture; known once a worker has them loaded.
     weights: Mapped[str | None] = mapped_column(String(255))
     #: The fencing token: rises at each claim, never resets.
-    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    attempt: Mapped[int] = mapped_column(Integer)
     #: Crashes and errors so far; the retry budget counts these, not attempts.
-    failures: Mapped[int] = mapped_column(Integer, default=0)
+    failures: Mapped[int] = mapped_column(Integer)
     worker: Mapped[str | None] = mapped_column(String(255))
     progress: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
@@ -120,7 +120,6 @@ class Job(Record):
     due_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     lease_expires_at: Mapped[datetime | None]
 
@@ -156,7 +155,7 @@ class Artifact(Record):
     attempt: Mapped[int] = mapped_column(Integer)
     kind: Mapped[ArtifactKind]
     #: Optimiser step of a snapshot, checkpoint or result; place in the order for a style.
-    step: Mapped[int] = mapped_column(Integer, default=0)
+    step: Mapped[int] = mapped_column(Integer)
     key: Mapped[str] = mapped_column(String(255), unique=True)
     media_type: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
@@ -178,6 +177,6 @@ class Event(Record):
     )
     attempt: Mapped[int] = mapped_column(Integer)
     status: Mapped[Status]
-    #: submitted, claimed, succeeded, failed, error, lease_expired, drained, cancelled.
+    #: submitted, claimed, succeeded, error, lease_expired, drained, cancelled.
     reason: Mapped[str] = mapped_column(String(32))
     at: Mapped[datetime]

@@ -1,5 +1,4 @@
-"""`Storage`: the folder of every job's files, written so that a key either has all its bytes or
-does not exist.
+"""`Storage`: every job's files, so written that a key has all its bytes or does not exist.
 
 Owns durability (temporary name, fsync, rename, fsync of the folder); knows no job and no picture.
 """

@@ -42,14 +42,13 @@ def upgrade():
         sa.Column("due_at", MOMENT, nullable=False),
         sa.Column("started_at", MOMENT),
         sa.Column("finished_at", MOMENT),
-        sa.Column("expires_at", MOMENT),
         sa.Column("cancel_requested_at", MOMENT),
         sa.Column("lease_expires_at", MOMENT),
     )
     op.create_index("job_claim", "job", ["status", "priority", "created_at"])
     op.create_index("job_list", "job", ["owner", "id"])
     op.create_index("job_lease", "job", ["status", "lease_expires_at"])
-    op.create_index("job_expiry", "job", ["expires_at"])
+    op.create_index("job_finished", "job", ["finished_at"])
 
     op.create_table(
         "attempt",

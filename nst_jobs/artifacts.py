@@ -1,0 +1,138 @@
+"""The rows that point at stored files: who wrote which, and which one counts.
+
+Owns keys and look-ups; the bytes are `storage`'s. Every key holds the attempt, so a zombie can
+overwrite nothing.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from nst_core.images import MEDIA_TYPES, SUFFIXES
+from nst_jobs.records import Artifact, ArtifactKind
+from nst_jobs.storage import Storage
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that is already safe in storage and may now be pointed at."""
+
+    kind: ArtifactKind
+    key: str
+    media_type: str
+    size: int
+    sha256: str
+    step: int = 0
+    width: int | None = None
+    height: int | None = None
+
+
+def folder(job_id: str) -> str:
+    """Return the prefix of every key of a job."""
+    return f"jobs/{job_id}"
+
+
+def store_picture(  # noqa: PLR0913 - what a row and its file need
+    storage: Storage,
+    job_id: str,
+    attempt: int,
+    kind: ArtifactKind,
+    data: bytes,
+    *,
+    image_format: str,
+    extent: tuple[int, int],
+    step: int = 0,
+) -> StoredFile:
+    """Store an encoded picture of `extent` (width, height) pixels; the row comes after.
+
+    Raises:
+        StorageError: the bytes could not be made durable.
+    """
+    key = f"{folder(job_id)}/a{attempt}/{kind}-{step:06d}{SUFFIXES[image_format]}"
+    storage.put(key, data)
+    width, height = extent
+    return StoredFile(
+        kind, key, MEDIA_TYPES[image_format], len(data), _sha256(data), step, width, height
+    )
+
+
+def store_checkpoint(
+    storage: Storage, job_id: str, attempt: int, data: bytes, *, step: int
+) -> StoredFile:
+    """Store resumable machine state; the row comes after.
+
+    Raises:
+        StorageError: the bytes could not be made durable.
+    """
+    kind = ArtifactKind.CHECKPOINT
+    key = f"{folder(job_id)}/a{attempt}/{kind}-{step:06d}"
+    storage.put(key, data)
+    return StoredFile(kind, key, "application/octet-stream", len(data), _sha256(data), step)
+
+
+def add(session: Session, job_id: str, attempt: int, file: StoredFile, now: datetime) -> None:
+    """Point at a stored file; `lifecycle` calls this behind its fence."""
+    session.execute(
+        insert(Artifact).values(
+            job_id=job_id,
+            attempt=attempt,
+            kind=file.kind,
+            step=file.step,
+            key=file.key,
+            media_type=file.media_type,
+            size=file.size,
+            sha256=file.sha256,
+            width=file.width,
+            height=file.height,
+            created_at=now,
+        )
+    )
+
+
+def inputs(session: Session, job_id: str) -> tuple[Artifact, list[Artifact]]:
+    """Return the content picture and the styles in their order."""
+    found = _of(session, job_id, ArtifactKind.CONTENT, ArtifactKind.STYLE)
+    content = next(file for file in found if file.kind == ArtifactKind.CONTENT)
+    return content, [file for file in found if file.kind == ArtifactKind.STYLE]
+
+
+def snapshots(session: Session, job_id: str) -> list[Artifact]:
+    """Return the snapshots by step; where two attempts made one, the later attempt's."""
+    found = _of(session, job_id, ArtifactKind.SNAPSHOT)
+    return list({file.step: file for file in found}.values())
+
+
+def result(session: Session, job_id: str) -> Artifact | None:
+    """Return the result, if there is one."""
+    return next(iter(_of(session, job_id, ArtifactKind.RESULT)), None)
+
+
+def latest_checkpoint(session: Session, job_id: str) -> Artifact | None:
+    """Return the checkpoint to go on from, if there is one."""
+    return next(reversed(_of(session, job_id, ArtifactKind.CHECKPOINT)), None)
+
+
+def drop_checkpoints(session: Session, job_id: str, *, keep: str | None = None) -> list[str]:
+    """Delete the rows of checkpoints but for `keep`; return the keys, whose files may go."""
+    gone = delete(Artifact).where(
+        Artifact.job_id == job_id, Artifact.kind == ArtifactKind.CHECKPOINT
+    )
+    if keep is not None:
+        gone = gone.where(Artifact.key != keep)
+    return list(session.scalars(gone.returning(Artifact.key)))
+
+
+def _of(session: Session, job_id: str, *kinds: ArtifactKind) -> Sequence[Artifact]:
+    return session.scalars(
+        select(Artifact)
+        .where(Artifact.job_id == job_id, Artifact.kind.in_(kinds))
+        .order_by(Artifact.step, Artifact.attempt)
+    ).all()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

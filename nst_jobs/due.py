@@ -1,0 +1,52 @@
+"""Which queued job comes next: read only.
+
+Next is the highest priority, then the owner with the fewest running jobs, then the oldest.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy.orm import Session, aliased
+
+from nst_jobs.database import database_now
+from nst_jobs.records import Job, Status
+
+
+def next_due(now: datetime, device_bytes: int) -> ScalarSelect[str]:
+    """Return the id of the next due job that fits `device_bytes`, as a subquery that locks it."""
+    running = aliased(Job)
+    owners_load = (
+        select(func.count())
+        .where(running.owner == Job.owner, running.status == Status.RUNNING)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    fits = (
+        Job.status == Status.QUEUED,
+        Job.due_at <= now,
+        Job.estimated_bytes <= device_bytes,
+    )
+    return (
+        select(Job.id)
+        .where(*fits)
+        .order_by(Job.priority.desc(), owners_load, Job.created_at, Job.id)
+        .limit(1)
+        .with_for_update(of=Job, skip_locked=True)
+        .scalar_subquery()
+    )
+
+
+def count_due(session: Session, *, now: datetime | None = None) -> int:
+    """Return how many jobs could be claimed right now."""
+    now = now or database_now(session)
+    due = select(func.count()).where(Job.status == Status.QUEUED, Job.due_at <= now)
+    return session.scalar(due) or 0
+
+
+def queue_position(session: Session, job: Job) -> int:
+    """Return the place of a queued job in line, 1 being next; a running owner's load aside."""
+    ahead = (Job.priority > job.priority) | (
+        (Job.priority == job.priority) & (Job.created_at < job.created_at)
+    )
+    before = select(func.count()).where(Job.status == Status.QUEUED, ahead)
+    return 1 + (session.scalar(before) or 0)

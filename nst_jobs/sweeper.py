@@ -1,0 +1,65 @@
+"""The sweeper: a daemon thread that mends what crashes and lost messages leave behind.
+
+Runs in every API and worker process and is safe in any number: each thing it does is conditional
+and can be done twice. There is no leader and no schedule.
+"""
+
+import random
+import threading
+
+import structlog
+
+from nst_jobs import artifacts, due, lifecycle
+from nst_jobs.database import Database
+from nst_jobs.queue import Queue
+from nst_jobs.settings import Settings
+from nst_jobs.storage import Storage
+
+SWEEP_SECONDS = 5.0
+_JITTER = 0.3
+#: More wake-ups than any fleet has idle workers would only be answered by "nothing due".
+_MOST_WAKE_UPS = 64
+
+logger = structlog.get_logger(__name__)
+
+
+def sweep(database: Database, queue: Queue, storage: Storage, *, retention_hours: float) -> None:
+    """Reclaim jobs of silent workers, forget expired ones, then wake workers for what is due."""
+    with database.writing() as session:
+        outcomes = lifecycle.reclaim(session)
+    for job_id, status in outcomes.items():
+        logger.warning("job_reclaimed", job_id=job_id, status=status)
+    with database.writing() as session:
+        forgotten = lifecycle.forget(session, retention_hours=retention_hours)
+    for job_id in forgotten:
+        storage.delete_all(artifacts.folder(job_id))
+    top_up(database, queue)
+
+
+def top_up(database: Database, queue: Queue) -> None:
+    """Publish the wake-ups that are missing: a due job whose message is lost is heard of again."""
+    with database.reading() as session:
+        waiting = due.count_due(session)
+    if not waiting:
+        return
+    for _ in range(min(waiting, _MOST_WAKE_UPS) - queue.depth()):
+        if not queue.wake():
+            return
+
+
+def start(
+    settings: Settings, database: Database, queue: Queue, storage: Storage
+) -> threading.Thread:
+    """Sweep every few seconds, off the beat of the other processes, until the process ends."""
+
+    def run() -> None:
+        pause = threading.Event()
+        while not pause.wait(SWEEP_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 - no secret
+            try:
+                sweep(database, queue, storage, retention_hours=settings.retention_hours)
+            except Exception as error:  # noqa: BLE001 - the next sweep tries again, whatever it was
+                logger.warning("sweep_failed", error=str(error))
+
+    thread = threading.Thread(target=run, name="sweeper", daemon=True)
+    thread.start()
+    return thread

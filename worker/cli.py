@@ -1,0 +1,27 @@
+"""`nst worker`: the command of a machine that computes."""
+
+import click
+
+from nst_core.errors import NstError
+from nst_jobs import logs
+from nst_jobs.settings import Settings
+
+
+@click.command("worker")
+@click.option("--device", help="auto, cpu, cuda, cuda:0, …  [default: NST_DEVICE, or auto]")
+def worker_command(device: str | None) -> None:
+    """Claim jobs and run them, one at a time, until told to stop.
+
+    SIGTERM or Ctrl-C drains: the running job keeps its progress and goes back to the queue.
+    """
+    # Torch takes seconds to load, and a machine without it still has `nst --help`.
+    from worker import process  # noqa: PLC0415
+
+    settings = Settings()
+    if device:
+        settings = settings.model_copy(update={"device": device})
+    logs.configure(settings.log_format)
+    try:
+        process.run(settings)
+    except NstError as error:
+        raise click.ClickException(f"{error.message}\n{error.hint}") from error

@@ -1,0 +1,113 @@
+"""The worker process: Celery's, with one task that claims the next job and runs it.
+
+The parent computes nothing and calls no CUDA; one child does the work (prefork, `-c 1`).
+"""
+
+import os
+import signal
+import socket
+import threading
+from functools import cached_property
+from typing import Any
+
+import billiard
+import structlog
+from celery import signals
+from celery.worker import WorkController  # noqa: F401 - registers the worker's command
+
+from nst_jobs import lifecycle, sweeper
+from nst_jobs.database import Database
+from nst_jobs.queue import QUEUE, WAKE_TASK, Queue, make_celery
+from nst_jobs.settings import Settings
+from nst_jobs.storage import open_storage
+from worker.device import Device
+from worker.lease import Lease
+from worker.runner import Workplace, run_attempt
+
+logger = structlog.get_logger(__name__)
+
+
+class Child:
+    """What the computing child has; each part is made after the fork, at its first use."""
+
+    def __init__(self, settings: Settings, queue: Queue) -> None:
+        self._settings = settings
+        self._queue = queue
+        self.draining = threading.Event()
+
+    @cached_property
+    def workplace(self) -> Workplace:
+        """The database, the file store and the device."""
+        settings = self._settings
+        return Workplace(
+            database=Database(settings.database),
+            storage=open_storage(settings.storage),
+            device=Device(
+                settings.device, weights=settings.weights, cache_dir=settings.data_dir / "weights"
+            ),
+        )
+
+    def start_sweeper(self) -> None:
+        """Mend what crashes leave behind, beside the work."""
+        workplace = self.workplace
+        sweeper.start(self._settings, workplace.database, self._queue, workplace.storage)
+
+    def run_next(self) -> None:
+        """Claim the next due job and run it, if there is one."""
+        workplace = self.workplace
+        with workplace.database.writing() as session:
+            claim = lifecycle.claim(
+                session,
+                worker=f"{socket.gethostname()}:{workplace.device.name}",
+                device_bytes=workplace.device.memory_bytes,
+                lease_seconds=self._settings.lease_seconds,
+            )
+        if claim is None:
+            return
+        lease = Lease(workplace.database, claim, draining=self.draining)
+        run_attempt(claim, workplace, lease)
+        if self.draining.is_set():
+            self._queue.wake()
+
+    def drain(self, _signal: int, _frame: object) -> None:
+        """Stop after the present step."""
+        self.draining.set()
+
+
+def run(settings: Settings) -> None:
+    """Serve jobs until told to stop."""
+    app = make_celery(settings)
+    child = Child(settings, Queue(app))
+
+    @app.task(name=WAKE_TASK)
+    def wake() -> None:
+        # Here, not at the child's start: billiard puts its own handler in place after that.
+        signal.signal(signal.SIGTERM, child.drain)
+        child.run_next()
+
+    def started(**_: Any) -> None:  # noqa: ANN401 - Celery's signal
+        child.start_sweeper()
+
+    # Not weak: the closures live as long as the process.
+    signals.worker_process_init.connect(started, weak=False)
+    signals.worker_shutting_down.connect(_drain_children, weak=False)
+    app.worker_main(
+        [
+            "worker",
+            "--pool=prefork",
+            "--concurrency=1",
+            f"--queues={QUEUE}",
+            f"--hostname=nst-{os.getpid()}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+def _drain_children(**_: Any) -> None:  # noqa: ANN401 - Celery's signal
+    """Pass the parent's SIGTERM on: Celery itself would wait for the job's last step."""
+    for process in billiard.active_children():
+        if process.pid:
+            os.kill(process.pid, signal.SIGTERM)

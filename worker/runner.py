@@ -1,0 +1,251 @@
+"""The attempt runner: one claimed job, from its pictures to its result.
+
+Pulls the engine step by step and keeps the lease, the snapshots and the checkpoints beside it.
+Owns the order of durable effects: bytes first, then the row that points at them.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import structlog
+from PIL import Image
+
+from nst_core import images, schedule
+from nst_core.checkpoint import Checkpoint
+from nst_core.engine import stylize
+from nst_core.errors import CheckpointMismatch, NstError
+from nst_core.params import StyleParams
+from nst_core.progress import Progress
+from nst_core.vgg import Vgg
+from nst_jobs import artifacts, lifecycle
+from nst_jobs.artifacts import StoredFile
+from nst_jobs.database import Database
+from nst_jobs.errors import Cancelled, Draining, LeaseLost
+from nst_jobs.lifecycle import Claim
+from nst_jobs.records import ArtifactKind, Status
+from nst_jobs.storage import Storage
+from worker.device import Device
+from worker.eta import eta_seconds
+from worker.lease import Lease
+
+CHECKPOINT_SECONDS = 20.0
+_SNAPSHOT_QUALITY = 90
+#: What the API let in is within the limits already.
+_NO_LIMITS = images.Limits(max_bytes=2**40, max_pixels=2**40, max_edge=2**20, min_edge=1)
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What an attempt works with."""
+
+    database: Database
+    storage: Storage
+    device: Device
+
+
+def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> None:
+    """Run one attempt to its end and record what became of it."""
+    database = workplace.database
+    log = logger.bind(job_id=claim.job_id, attempt=claim.attempt)
+    log.info("attempt_started")
+    try:
+        with lease:
+            _stylize(claim, workplace, lease)
+        log.info("job_succeeded")
+    except LeaseLost as lost:
+        log.warning("lease_lost", error=lost.message)
+        return
+    except Cancelled:
+        with database.writing() as session:
+            lifecycle.finish_cancelled(session, claim)
+        log.info("job_cancelled")
+    except Draining:
+        with database.writing() as session:
+            lifecycle.release(session, claim)
+        log.info("job_released")
+        return
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the job must hear of it
+        if not _record_failure(database, claim, error).terminal:
+            return
+    _drop_checkpoints(workplace, claim.job_id)
+
+
+def _record_failure(database: Database, claim: Claim, error: Exception) -> Status:
+    known = error if isinstance(error, NstError) else _unexpected(error)
+    with database.writing() as session:
+        status = lifecycle.fail(session, claim, known)
+    logger.warning(
+        "attempt_failed",
+        job_id=claim.job_id,
+        attempt=claim.attempt,
+        code=known.code,
+        error=known.message,
+        status=status,
+        exc_info=known is not error,
+    )
+    return status
+
+
+def _unexpected(error: Exception) -> NstError:
+    return NstError(
+        f"{type(error).__name__}: {error}", hint="The worker's log has the whole story."
+    )
+
+
+def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
+    """Pull the engine to its last step, with each step's duties, and store the result."""
+    params = StyleParams.model_validate(claim.params)
+    network = workplace.device.network
+    content, styles = _load_pictures(claim, workplace)
+    attempt = _Attempt(claim, workplace, lease, params, content.size)
+    resume = attempt.load_checkpoint()
+    with closing(_steps(content, styles, params, network, resume)) as steps:
+        progress = None
+        for progress in steps:
+            attempt.keep(progress, weights=network.name)
+    if progress is None:
+        raise RuntimeError("the engine made no step")
+    attempt.finish(progress)
+
+
+def _steps(
+    content: Image.Image,
+    styles: Sequence[Image.Image],
+    params: StyleParams,
+    network: Vgg,
+    resume: Checkpoint | None,
+) -> Generator[Progress]:
+    """Go on from the checkpoint, or from the start when the engine refuses it."""
+    try:
+        yield from stylize(content, styles, params, network=network, resume=resume)
+    except CheckpointMismatch as error:
+        if resume is None:
+            raise
+        logger.warning("checkpoint_refused", error=error.message)
+        yield from stylize(content, styles, params, network=network)
+
+
+class _Attempt:
+    """The duties beside the steps of one attempt."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        workplace: Workplace,
+        lease: Lease,
+        params: StyleParams,
+        content_size: tuple[int, int],
+    ) -> None:
+        self._claim = claim
+        self._workplace = workplace
+        self._lease = lease
+        self._params = params
+        self._plan = schedule.plan(*content_size, params)
+        self._first_step = 0
+        self._started = self._saved = time.monotonic()
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Return where an earlier attempt stood, if its state is there and whole."""
+        with self._workplace.database.reading() as session:
+            saved = artifacts.latest_checkpoint(session, self._claim.job_id)
+        if saved is None:
+            return None
+        try:
+            checkpoint = Checkpoint.from_bytes(self._workplace.storage.get(saved.key))
+        except CheckpointMismatch as error:
+            logger.warning("checkpoint_refused", error=error.message)
+            return None
+        self._first_step = saved.step
+        return checkpoint
+
+    def keep(self, progress: Progress, *, weights: str) -> None:
+        """Do what is due after a step; raise when the attempt is to stop."""
+        self._lease.report(self._view(progress), weights=weights)
+        try:
+            self._lease.check()
+        except Draining:
+            self._save_checkpoint(progress)
+            raise
+        if progress.step % self._params.snapshot_every == 0:
+            self._add(self._store(progress, ArtifactKind.SNAPSHOT, "jpeg", _SNAPSHOT_QUALITY))
+        if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
+            self._save_checkpoint(progress)
+
+    def finish(self, progress: Progress) -> None:
+        """Store the result and end the job with it."""
+        params = self._params
+        result = self._store(progress, ArtifactKind.RESULT, params.format, params.quality)
+        with self._workplace.database.writing() as session:
+            lifecycle.succeed(session, self._claim, result, progress=self._view(progress))
+
+    def _save_checkpoint(self, progress: Progress) -> None:
+        data = progress.checkpoint().to_bytes()
+        claim, storage = self._claim, self._workplace.storage
+        file = artifacts.store_checkpoint(
+            storage, claim.job_id, claim.attempt, data, step=progress.step
+        )
+        self._add(file)
+        _drop_checkpoints(self._workplace, claim.job_id, keep=file.key)
+        self._saved = time.monotonic()
+
+    def _store(
+        self,
+        progress: Progress,
+        kind: ArtifactKind,
+        image_format: Literal["png", "jpeg", "webp"],
+        quality: int,
+    ) -> StoredFile:
+        picture = progress.picture()
+        return artifacts.store_picture(
+            self._workplace.storage,
+            self._claim.job_id,
+            self._claim.attempt,
+            kind,
+            images.encode(picture, image_format, quality),
+            image_format=image_format,
+            extent=picture.size,
+            step=progress.step,
+        )
+
+    def _add(self, file: StoredFile) -> None:
+        with self._workplace.database.writing() as session:
+            lifecycle.add_artifact(session, self._claim, file)
+
+    def _view(self, progress: Progress) -> dict[str, Any]:
+        return {
+            "step": progress.step,
+            "total_steps": progress.total_steps,
+            "fraction": round(progress.step / progress.total_steps, 4),
+            "eta_seconds": eta_seconds(
+                self._plan,
+                first_step=self._first_step,
+                step=progress.step,
+                total_steps=progress.total_steps,
+                elapsed=time.monotonic() - self._started,
+            ),
+            "scale": asdict(progress.scale),
+            "losses": asdict(progress.losses),
+        }
+
+
+def _load_pictures(claim: Claim, workplace: Workplace) -> tuple[Image.Image, list[Image.Image]]:
+    with workplace.database.reading() as session:
+        content, styles = artifacts.inputs(session, claim.job_id)
+    decoded = [
+        images.read_image(workplace.storage.get(file.key), limits=_NO_LIMITS).image
+        for file in (content, *styles)
+    ]
+    return decoded[0], decoded[1:]
+
+
+def _drop_checkpoints(workplace: Workplace, job_id: str, *, keep: str | None = None) -> None:
+    """Forget checkpoints that nobody will go on from: first the rows, then the files."""
+    with workplace.database.writing() as session:
+        gone = artifacts.drop_checkpoints(session, job_id, keep=keep)
+    for key in gone:
+        workplace.storage.delete(key)
