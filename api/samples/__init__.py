@@ -1,0 +1,1 @@
+"""The pair of pictures to try the service with, and the script that draws them."""
