@@ -33,11 +33,15 @@ class NotCancellable(NstError):
 
 
 class ResultNotReady(NstError):
-    """The job has no result (yet)."""
+    """The job has no result; `expected` says whether it may still get one."""
 
     code = "result_not_ready"
     status = 404
     retryable = False
+
+    def __init__(self, message: str, *, hint: str = "", expected: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
 
 
 class SnapshotNotFound(NstError):

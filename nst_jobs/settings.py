@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    def as_environment(self) -> dict[str, str]:
+        """Return the environment from which another process reads the same settings."""
+        values = self.model_dump(mode="json")
+        return {f"NST_{name.upper()}": str(value) for name, value in values.items()}
+
     @property
     def database(self) -> str:
         """Return the database's URL, the default filled in."""

@@ -13,7 +13,6 @@ from typing import Any
 import billiard
 import structlog
 from celery import signals
-from celery.worker import WorkController  # noqa: F401 - registers the worker's command
 
 from nst_jobs import lifecycle, sweeper
 from nst_jobs.database import Database
@@ -89,10 +88,12 @@ def run(settings: Settings) -> None:
         child.start_sweeper()
 
     # Not weak: the closures live as long as the process.
+    signals.setup_logging.connect(_keep_logging, weak=False)
     signals.worker_process_init.connect(started, weak=False)
     signals.worker_shutting_down.connect(_drain_children, weak=False)
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=prefork",
             "--concurrency=1",
@@ -101,9 +102,12 @@ def run(settings: Settings) -> None:
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",
-            "--loglevel=WARNING",
         ]
     )
+
+
+def _keep_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signal
+    """Answer Celery's question who sets up logging: it has been done."""
 
 
 def _drain_children(**_: Any) -> None:  # noqa: ANN401 - Celery's signal

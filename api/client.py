@@ -1,0 +1,176 @@
+"""`NstClient`: the API for Python programs, and what the command line itself uses."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from api.schemas import JobPage, JobView, Problem, SnapshotList, SnapshotView
+from nst_core.errors import NstError
+
+#: A file on disk, or a picture's bytes.
+PictureSource = Path | bytes
+
+_MOST_PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 1.0
+
+
+class ApiError(NstError):
+    """The server refused a request; `problem` is its answer (RFC 9457)."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+        self.code = problem.code
+        self.status = problem.status
+
+
+class ServerUnreachable(NstError):
+    """No server answers at the URL."""
+
+    code = "server_unreachable"
+    status = 503
+
+
+class NstClient:
+    """Talks to one server; close it, or use it in a `with` block."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def submit(
+        self,
+        content: PictureSource,
+        styles: Sequence[PictureSource],
+        *,
+        params: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        metadata: Mapping[str, str] | None = None,
+    ) -> JobView:
+        """Submit a job; it is safe with the server when this returns.
+
+        Raises:
+            ApiError: the server does not take it; `problem.errors` says which fields are bad.
+            ServerUnreachable: no server answers.
+        """
+        files = [("content", _file(content)), *(("style", _file(style)) for style in styles)]
+        data = {
+            "params": json.dumps(dict(params or {})),
+            "priority": str(priority),
+            "metadata": json.dumps(dict(metadata or {})),
+        }
+        answer = self._call("POST", "/v1/jobs", files=files, data=data)
+        return JobView.model_validate_json(answer.content)
+
+    def get(self, job_id: str) -> JobView:
+        """Return a job."""
+        return JobView.model_validate_json(self._call("GET", f"/v1/jobs/{job_id}").content)
+
+    def watch(self, job_id: str) -> Iterator[JobView]:
+        """Yield a job now and whenever it has changed, until it has ended.
+
+        A server that goes away for less than a minute is waited for.
+        """
+        etag, silent_since = "", None
+        while True:
+            try:
+                answer = self._call(
+                    "GET", f"/v1/jobs/{job_id}", headers={"If-None-Match": etag} if etag else {}
+                )
+                silent_since = None
+            except ServerUnreachable:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > _MOST_PATIENCE_SECONDS:
+                    raise
+                time.sleep(_POLL_SECONDS)
+                continue
+            if answer.status_code != httpx.codes.NOT_MODIFIED:
+                etag = answer.headers.get("ETag", "")
+                job = JobView.model_validate_json(answer.content)
+                yield job
+                if job.ended:
+                    return
+            time.sleep(float(answer.headers.get("Retry-After", _POLL_SECONDS)))
+
+    def list(
+        self, *, status: str | None = None, limit: int = 20, cursor: str | None = None
+    ) -> JobPage:
+        """Return a page of jobs, newest first."""
+        query = {"status": status, "limit": limit, "cursor": cursor}
+        given = {name: value for name, value in query.items() if value is not None}
+        return JobPage.model_validate_json(self._call("GET", "/v1/jobs", params=given).content)
+
+    def cancel(self, job_id: str) -> JobView:
+        """Cancel a job, or ask its worker to stop."""
+        answer = self._call("POST", f"/v1/jobs/{job_id}/cancel")
+        return JobView.model_validate_json(answer.content)
+
+    def snapshots(self, job_id: str) -> Sequence[SnapshotView]:
+        """Return the intermediate pictures so far, by step."""
+        answer = self._call("GET", f"/v1/jobs/{job_id}/snapshots")
+        return SnapshotList.model_validate_json(answer.content).data
+
+    def picture(self, path: str) -> bytes:
+        """Return the picture at a link that the server gave."""
+        return self._call("GET", path).content
+
+    def result(self, job_id: str) -> bytes:
+        """Return the final picture's file."""
+        return self.picture(f"/v1/jobs/{job_id}/result")
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what the server says of its parts."""
+        answer: dict[str, Any] = self._send("GET", "/readyz").json()
+        return answer
+
+    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's arguments
+        answer = self._send(method, path, **request)
+        if answer.is_error:
+            raise ApiError(_problem(answer))
+        return answer
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's arguments
+        try:
+            return self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise ServerUnreachable(
+                f"no answer from {self.url}: {error}",
+                hint="Start one with `nst serve`, or name another with --url or NST_URL.",
+            ) from error
+
+
+def _file(source: PictureSource) -> tuple[str, bytes]:
+    if isinstance(source, bytes):
+        return ("picture", source)
+    return (source.name, source.read_bytes())
+
+
+def _problem(answer: httpx.Response) -> Problem:
+    try:
+        return Problem.model_validate_json(answer.content)
+    except ValueError:  # not this server's answer: a proxy's, say
+        text = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
+        return Problem(
+            type="about:blank",
+            title="No problem document",
+            status=answer.status_code,
+            detail=text,
+            instance=answer.request.url.path,
+            code="unexpected_answer",
+        )

@@ -1,0 +1,1 @@
+"""The `nst` commands of the API package, a module for each kind of user."""

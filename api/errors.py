@@ -1,0 +1,36 @@
+"""The error tree of the API, a branch of the engine's.
+
+NstError
+├── MalformedRequest     the request cannot be read at all
+├── UnsupportedBody      a body of a type that the call does not take
+└── InvalidRequest       well-formed, but fields have bad values; `fields` says which
+"""
+
+from collections.abc import Sequence
+
+from api.schemas import FieldError
+from nst_core.errors import BadInput
+
+
+class MalformedRequest(BadInput):
+    """The request cannot be read."""
+
+    code = "malformed_request"
+    status = 400
+
+
+class UnsupportedBody(BadInput):
+    """The body is of a type that the call does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class InvalidRequest(BadInput):
+    """Fields have values that cannot be used; the first field's code speaks for all."""
+
+    def __init__(self, fields: Sequence[FieldError], *, status: int = 422) -> None:
+        super().__init__("; ".join(f"{field.pointer}: {field.detail}" for field in fields))
+        self.fields = list(fields)
+        self.code = fields[0].code
+        self.status = status
