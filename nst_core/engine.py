@@ -5,7 +5,7 @@ Image style transfer after Gatys, Ecker & Bethge (CVPR 2016), coarse to fine aft
 knows a job.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -30,7 +30,7 @@ def stylize(
     *,
     network: Vgg,
     resume: Checkpoint | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Redraw `content` in the manner of `styles`, yielding after every step.
 
     The generator ends after the last step; its `step` then equals its `total_steps`. Resumed, it

@@ -1,6 +1,7 @@
 """`Iteration`: the moving state of one stylisation.
 
-Picture, optimiser, average and place in the plan. Knows how to start, to take a step, to grow to the next scale, and to be saved and restored.
+Picture, optimiser, average and place in the plan. Knows how to start, to take a step, to grow to
+the next scale, and to be saved and restored.
 """
 
 import math

@@ -4,6 +4,7 @@ Pure arithmetic on numbers; the engine follows it, progress and estimates are de
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nst_core.params import MIN_EDGE, StyleParams
@@ -47,6 +48,16 @@ def plan(width: int, height: int, params: StyleParams) -> tuple[Scale, ...]:
     sizes = sizes[-params.steps :]  # fewer steps than scales: the finest ones remain
     shares = _share(params.steps, [2] + [1] * (len(sizes) - 1))
     return tuple(Scale(w, h, steps) for (w, h), steps in zip(sizes, shares, strict=True))
+
+
+def pixel_steps(plan: Sequence[Scale], steps: int) -> int:
+    """Return the work of the plan's first `steps` steps; a step's cost goes with its pixels."""
+    work = 0
+    for scale in plan:
+        here = min(steps, scale.steps)
+        work += here * scale.width * scale.height
+        steps -= here
+    return work
 
 
 def _share(total: int, weights: list[int]) -> list[int]:

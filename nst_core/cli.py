@@ -1,0 +1,266 @@
+"""`nst stylize` and `nst weights`: the engine by itself, with no server.
+
+Torch is loaded inside the commands, so that `nst --help` is quick and works where torch is not.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from nst_core import images, schedule
+from nst_core.errors import NstError
+from nst_core.options import params_from, params_options
+from nst_core.params import StyleParams
+
+_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+}
+_INTERRUPTED = 130
+_PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_console = Console(stderr=True)
+
+
+def _data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--data-dir",
+        envvar="NST_DATA_DIR",
+        show_envvar=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        default=lambda: Path.home() / ".local/share/nst-server",
+        help="Downloaded weights are kept in its folder `weights`.  "
+        "[default: ~/.local/share/nst-server]",
+    )(command)
+
+
+@click.command("stylize")
+@click.argument("content", type=_PICTURE)
+@click.argument("styles", metavar="STYLE...", nargs=-1, required=True, type=_PICTURE)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; its suffix decides the format unless --format is given.",
+)
+@click.option(
+    "--weights",
+    envvar="NST_WEIGHTS",
+    show_envvar=True,
+    default="auto",
+    show_default=True,
+    help="auto, imagenet, random, or the path of a weights file.",
+)
+@click.option(
+    "--device",
+    envvar="NST_DEVICE",
+    show_envvar=True,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:0, …",
+)
+@_data_dir_option
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@params_options
+def stylize_command(  # noqa: PLR0913 - click hands over every option by name
+    content: Path,
+    styles: tuple[Path, ...],
+    *,
+    output: Path,
+    weights: str,
+    device: str,
+    data_dir: Path,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - an option for every field of `StyleParams`
+) -> None:
+    """Redraw the picture CONTENT in the manner of one or more STYLE pictures.
+
+    Ctrl-C writes the picture as far as it has come, and exits with 130.
+    """
+    if options["format"] is None:
+        options["format"] = _format_of(output)
+    params = params_from(options)
+    if not output.parent.is_dir():
+        raise click.BadParameter(f"the folder {output.parent} is not there", param_hint="-o")
+    started = time.monotonic()
+    with _engine_errors():
+        network = _network(weights, device, data_dir)
+        pictures = [_picture(path) for path in (content, *styles)]
+        last, finished = _run(pictures, params, network)
+    picture = last.picture()
+    output.write_bytes(images.encode(picture, params.format, params.quality))
+    if as_json:
+        summary = {
+            "output": str(output),
+            "width": picture.width,
+            "height": picture.height,
+            "finished": finished,
+            "steps": last.step,
+            "seconds": round(time.monotonic() - started, 1),
+            "weights": network.name,
+            "losses": vars(last.losses),
+            "params": params.model_dump(),
+        }
+        click.echo(json.dumps(summary, indent=2))
+    if not finished:
+        raise SystemExit(_INTERRUPTED)
+
+
+def _format_of(output: Path) -> Literal["png", "jpeg", "webp"]:
+    suffix = output.suffix.lower()
+    if suffix not in _FORMATS:
+        raise click.BadParameter(
+            f"{output.name} does not end in {', '.join(_FORMATS)}: rename it or give --format",
+            param_hint="-o",
+        )
+    return _FORMATS[suffix]
+
+
+def _picture(path: Path) -> Any:  # noqa: ANN401 - PIL's image, whose module stays unloaded here
+    return images.read_image(path.read_bytes(), field=path.name).image
+
+
+def _run(pictures: list[Any], params: StyleParams, network: Any) -> tuple[Any, bool]:  # noqa: ANN401 - torch's classes are not loaded where this is defined
+    """Return the last progress, and whether it was the run's last."""
+    from nst_core.engine import stylize  # noqa: PLC0415 - `nst --help` must not load torch
+
+    last = None
+    plan = schedule.plan(pictures[0].width, pictures[0].height, params)
+    work = schedule.pixel_steps(plan, params.steps)
+    with (
+        _bar(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
+        closing(stylize(pictures[0], pictures[1:], params, network=network)) as steps,
+    ):
+        task = bar.add_task("stylising", total=work, note="")
+        try:
+            for last in steps:
+                left = last.total_steps - last.step
+                done = work if left == 0 else schedule.pixel_steps(plan, last.step)
+                bar.update(task, completed=done, note=_note(last))
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+            return last, False
+    return last, True
+
+
+def _note(progress: Any) -> str:  # noqa: ANN401 - as above
+    scale = progress.scale
+    return (
+        f"step {progress.step}/{progress.total_steps} · "
+        f"scale {scale.index}/{scale.count} {scale.width}×{scale.height} · "
+        f"loss {progress.losses.total:.4g}"
+    )
+
+
+@click.group("weights")
+def weights_command() -> None:
+    """Fetch the network's weights, or look into a weights file."""
+
+
+@weights_command.command("fetch")
+@_data_dir_option
+def fetch_command(data_dir: Path) -> None:
+    """Download torchvision's VGG19 weights (548 MB), once, and check them."""
+    with _engine_errors():
+        from nst_core.weights import fetch_imagenet  # noqa: PLC0415 - loads torch
+
+        with _download_bar() as on_progress:
+            path = fetch_imagenet(data_dir / "weights", on_progress=on_progress)
+    click.echo(path)
+
+
+@weights_command.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@_data_dir_option
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def check_command(file: Path | None, data_dir: Path, *, as_json: bool) -> None:
+    """Say whether FILE, or else the downloaded weights, is VGG19 as trained on ImageNet.
+
+    Compares every layer that the file holds; exits with 1 when it is another network.
+    """
+    with _engine_errors():
+        from nst_core.weights import fetch_imagenet  # noqa: PLC0415 - loads torch
+        from nst_core.weights_check import check  # noqa: PLC0415 - loads torch
+
+        with _download_bar() as on_progress:
+            path = file or fetch_imagenet(data_dir / "weights", on_progress=on_progress)
+        report = check(path)
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        click.echo(report.as_text())
+    if not report.matches:
+        raise SystemExit(1)
+
+
+def _network(weights: str, device: str, data_dir: Path) -> Any:  # noqa: ANN401 - torch is not loaded yet
+    """Return the network, telling how a download goes and what must be said about the weights."""
+    import torch  # noqa: PLC0415 - `nst --help` must not load torch
+
+    from nst_core.weights import load_network  # noqa: PLC0415 - loads torch
+
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    with _download_bar() as on_progress:
+        network = load_network(
+            weights, cache_dir=data_dir / "weights", device=device, on_progress=on_progress
+        )
+    if network.notice:
+        _console.print(network.notice, style="bold yellow")
+    return network
+
+
+@contextmanager
+def _download_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar as soon as a download reports progress."""
+    with _bar(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("fetching weights", visible=False)
+
+        def on_progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total or None, visible=True)
+
+        yield on_progress
+
+
+def _bar(*columns: Any) -> Progress:  # noqa: ANN401 - rich's columns share no public base
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        *columns,
+        console=_console,
+    )
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    """Turn the engine's errors, and a missing torch, into messages with a remedy."""
+    try:
+        yield
+    except NstError as error:
+        raise click.ClickException(f"{error.message}\n{error.hint}".rstrip()) from error
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "torchvision", "safetensors"):
+            raise
+        raise click.ClickException(
+            f"this command computes and needs {error.name}, which is not installed here\n"
+            "Install it with: pip install 'nst-server[worker]'"
+        ) from error
