@@ -79,9 +79,10 @@ def add_rowing_boat(scene: Scene, boat: Boat) -> None:
             WOOD,
             rgb("8a6238"),
         )
-    for side in (-0.35, 0.4):
+    for side in (-0.25, 0.2):
         ends = [
-            boat.at(a, side + w, 0.62) for a, w in ((-2, 0), (1.6, 0.1), (1.6, 0.18), (-2, 0.08))
+            boat.at(a, side + w, 0.62)
+            for a, w in ((-1.6, 0), (1.0, 0.1), (1.0, 0.18), (-1.6, 0.08))
         ]
         scene.add(np.stack(ends), WOOD, rgb("e0bd84"))
 

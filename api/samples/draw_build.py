@@ -92,7 +92,7 @@ def add_gable_roof(
     scene: Scene, walls: list[Wall], height: float, pitch: float, rng: np.random.Generator
 ) -> None:
     """Add two slopes of tiles whose eaves overhang the walls, with a dark edge below."""
-    tint = rgb("b5613c") * rng.uniform(0.75, 1.2) * rng.uniform(0.92, 1.08, 3)
+    tint = rgb("a8603f") * rng.uniform(0.75, 1.2) * rng.uniform(0.92, 1.08, 3)
     rise = walls[1].width / 2 * 0.44 + 0.12
     for wall in (walls[0], walls[2]):
         inward = -wall.out * (walls[1].width / 2)
@@ -146,14 +146,16 @@ def add_window(
         scene.add(wall.panel((side, low, 0.5, height), 0.09), WOOD, shutter)
 
 
-def add_lathe(scene: Scene, foot: Array, profile: list[tuple[float, float]], skin: int) -> None:
-    """Add a round tower: rings of (radius, height) joined by sixteen faces, pale as lime."""
-    turns = np.linspace(0, 2 * np.pi, 17)
+def add_lathe(
+    scene: Scene, foot: Array, profile: list[tuple[float, float]], skin: int, colour: Array
+) -> None:
+    """Add a round tower: rings of (radius, height) joined by many faces."""
+    turns = np.linspace(0, 2 * np.pi, 33)
     for (r0, y0), (r1, y1) in pairwise(profile):
         for a, b in pairwise(turns):
             low = [place(r0 * np.cos(t), y0, r0 * np.sin(t)) + foot for t in (a, b)]
             top = [place(r1 * np.cos(t), y1, r1 * np.sin(t)) + foot for t in (b, a)]
-            scene.add(np.stack([*low, *top]), skin, rgb("efe6d4"))
+            scene.add(np.stack([*low, *top]), skin, colour)
 
 
 def add_spire(scene: Scene, walls: list[Wall], foot: float, rise: float) -> None:

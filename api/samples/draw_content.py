@@ -84,15 +84,15 @@ def add_clouds(image: Array, side: Array, rise: Array) -> Array:
 
 def add_mountains(image: Array, side: Array, rise: Array) -> Array:
     """Stack ridges that fade with distance behind the village."""
-    for depth, (height, seed) in enumerate([(0.105, 95), (0.070, 98), (0.034, 102)]):
+    for depth, (height, seed) in enumerate([(0.150, 95), (0.095, 98), (0.040, 102)]):
         x = side * (3.0 + 1.6 * depth) + 4 * depth
         ridge = height * (0.35 + 1.1 * fractal_noise(x, np.zeros_like(x), seed=seed, octaves=6))
         relief = fractal_noise(x * 5 + rise * 60, rise * 120, seed=seed + 3, octaves=4)
         tone = np.array(
-            [[0.50, 0.42, 0.50], [0.33, 0.31, 0.41], [0.17, 0.20, 0.27]][depth], np.float32
+            [[0.44, 0.38, 0.48], [0.26, 0.26, 0.38], [0.11, 0.14, 0.21]][depth], np.float32
         )
         lit = (
-            tone * (0.85 + 0.3 * relief)[..., None]
+            tone * (0.65 + 0.7 * relief)[..., None]
             + np.array([0.22, 0.10, 0.0]) * smoothstep(0.3, -0.6, side)[..., None]
         )
         mist = np.asarray(np.exp(-rise / 0.02) * 0.45, np.float32)

@@ -46,14 +46,14 @@ def add_tree(
 ) -> None:
     """Add a crown: leaves over an ellipsoid whose surface swells into clumps."""
     code, size = leaf
-    count = int(np.clip(9 * radii[0] * radii[1] / size**2, 40, 9000))
+    count = int(np.clip(7 * radii[0] * radii[1] / size**2, 40, 9000))
     way, clumps = directions(count, rng), directions(14, rng)
     swell = 0.72 + 0.34 * np.max(way @ clumps.T, axis=-1) ** 6 + rng.normal(0, 0.06, count)
     places = middle + way * radii * swell[:, None]
     normals = way / radii * radii.min() + rng.normal(0, 0.35, (count, 3))
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    tint = rgb(code) * rng.normal(1, 0.22, (count, 1)) * rng.normal(1, 0.08, (count, 3))
-    tint *= (0.45 + 0.55 * np.clip((swell - 0.6) / 0.4, 0, 1))[:, None]
+    tint = rgb(code) * rng.normal(1, 0.30, (count, 1)) * rng.normal(1, 0.08, (count, 3))
+    tint *= (0.30 + 0.70 * np.clip((swell - 0.62) / 0.36, 0, 1))[:, None]
     scene.scatter(places, normals, size * rng.uniform(0.6, 1.3, count), np.clip(tint, 0.003, 1))
 
 
@@ -76,20 +76,20 @@ def add_boulder(scene: Scene, middle: Array, size: float, rng: np.random.Generat
 def add_greenery(scene: Scene, rng: np.random.Generator) -> None:
     """Add cypresses by the church, broad crowns between the houses and shrubs on the slopes."""
     cypresses = [(3, 96), (4.6, 97.5), (1.4, 98), (17.5, 92), (25, 108), (27, 109), (-4, 90)]
-    for x, z in [*cypresses, (40, 104), (33, 91), (-11, 84)]:
+    for x, z in [*cypresses, (40, 104), (33, 91)]:
         tall = rng.uniform(4.2, 6.0)
         middle = place(x, height_at(x, z) + tall * 0.9, z)
-        add_tree(scene, middle, place(1.25, tall, 1.25), ("2f4527", 0.15), rng)
+        add_tree(scene, middle, place(1.25, tall, 1.25), ("2c4a28", 0.12), rng)
     for _ in range(56):
         x, z, size = rng.uniform(-16, 60), rng.uniform(79, 130), rng.uniform(1.8, 3.4)
         middle = place(x, height_at(x, z) + size * 1.1, z)
-        code = str(rng.choice(["5d7034", "6f7c3a", "4b6232", "7f8742"]))
-        add_tree(scene, middle, place(size * 1.15, size, size * 1.1), (code, 0.17), rng)
+        code = str(rng.choice(["4f6a30", "5f7336", "3f5a2e", "6d7a44"]))
+        add_tree(scene, middle, place(size * 1.15, size, size * 1.1), (code, 0.12), rng)
     for _ in range(300):
         x, z, size = rng.uniform(-26, 70), rng.uniform(78, 150), rng.uniform(0.6, 1.6)
         if height_at(x, z) > 0.4:
             middle = place(x, height_at(x, z) + size * 0.3, z)
-            add_tree(scene, middle, place(size * 1.4, size, size), ("6a7338", 0.16), rng)
+            add_tree(scene, middle, place(size * 1.4, size, size), ("5f6c34", 0.13), rng)
 
 
 def add_flowers(scene: Scene, rng: np.random.Generator, *, front: float, top: float) -> None:

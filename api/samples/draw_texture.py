@@ -39,10 +39,10 @@ def tiles(colour: Array, u: Array, v: Array) -> Array:
     row = v / 0.42
     barrel = np.abs(np.sin(np.pi * (u / 0.40)))
     lip = smoothstep(0.0, 0.25, np.asarray(row % 1.0, np.float32))
-    tint = 0.65 + 0.7 * cells(u / 0.40, row, seed=74)
+    tint = 0.50 + 0.85 * cells(u / 0.40, row, seed=74)
     moss = smoothstep(0.55, 0.75, fractal_noise(u * 0.5, v * 0.5, seed=75))
     fired = colour * (tint * (0.45 + 0.65 * barrel) * (0.55 + 0.45 * lip))[:, None]
-    return mix(np.asarray(fired, np.float32), rgb("6b6238"), np.asarray(moss * 0.35))
+    return mix(np.asarray(fired, np.float32), rgb("6b6238"), moss * 0.45)
 
 
 def stone(colour: Array, u: Array, v: Array) -> Array:

@@ -127,7 +127,13 @@ def add_breakwater(scene: Scene, rng: np.random.Generator) -> None:
         middle = place(rng.uniform(-52, -28), rng.uniform(-0.4, 0.9), 100 + rng.normal(0, 1.7))
         add_boulder(scene, middle, rng.uniform(0.7, 1.5), rng)
     foot = place(-37, 0.9, 100)
-    add_lathe(scene, foot, [(3.0, 0), (3.0, 1.4), (2.0, 1.4), (1.45, 10.5)], PLASTER)
-    add_lathe(scene, foot, [(2.0, 10.5), (2.0, 10.9), (0.95, 10.9)], STONE)
-    add_lathe(scene, foot, [(0.95, 10.9), (0.95, 12.6)], LAMPLIGHT)
-    add_lathe(scene, foot, [(1.35, 12.6), (0.05, 14.2)], STONE)
+    for profile, skin, code in (
+        ([(3.0, 0), (3.0, 1.4), (2.0, 1.4)], STONE, "d8ccb4"),
+        ([(2.0, 1.4), (1.82, 4.2)], PAINT, "efe6d4"),
+        ([(1.82, 4.2), (1.64, 7.2)], PAINT, "b8402e"),
+        ([(1.64, 7.2), (1.45, 10.5)], PAINT, "efe6d4"),
+        ([(2.0, 10.5), (2.0, 10.9), (0.95, 10.9)], PAINT, "d8ccb4"),
+        ([(0.95, 10.9), (0.95, 12.6)], LAMPLIGHT, "ffd48a"),
+        ([(1.35, 12.6), (0.05, 14.2)], PAINT, "b8402e"),
+    ):
+        add_lathe(scene, foot, profile, skin, rgb(code))
