@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nst_core.ifd import (
     Tags,
@@ -23,9 +24,13 @@ from nst_core.ifd import (
 _MAX_PROFILE_BYTES = 8 * 2**20
 # A progressive JPEG repeats its work for each scan, and a scan may have a few bytes: without a
 # limit 20 MiB keep a decoder busy for half an hour. Encoders write about 10.
-_MAX_SCANS = 100
+_MAX_SCANS = 50
+# Of segments or chunks; a file of 20 MiB has a few thousand, a malicious one millions.
+_MAX_PARTS = 100_000
 # Offsets of strips are the longest list of a TIFF that is needed; a reader makes an object of each.
 _MAX_TIFF_VALUES = 200_000
+
+_Part = TypeVar("_Part")
 
 
 class Damaged(ValueError):
@@ -47,7 +52,7 @@ class Header:
 
 def sniff(data: bytes) -> str | None:
     """Return the format that the first bytes announce, None if it is none that is taken."""
-    return next((name for name, magic in _MAGIC.items() if magic.match(data)), None)
+    return next((name for name, (magic, _) in _FORMATS.items() if re.match(magic, data)), None)
 
 
 def read_header(data: bytes) -> Header:
@@ -57,7 +62,7 @@ def read_header(data: bytes) -> Header:
         Damaged: a part is missing or contradicts another.
     """
     try:
-        header = _READERS[str(sniff(data))](data)
+        header = _FORMATS[str(sniff(data))][1](data)
     except (struct.error, IndexError) as error:  # a read beyond the end
         raise Damaged("it is cut short") from error
     if not (header.width and header.height):
@@ -65,10 +70,17 @@ def read_header(data: bytes) -> Header:
     return header
 
 
+def _counted(parts: Iterator[_Part]) -> Iterator[_Part]:
+    for count, part in enumerate(parts):
+        if count == _MAX_PARTS:
+            raise Damaged("it has too many parts")
+        yield part
+
+
 def _jpeg(data: bytes) -> Header:
     kept, profiles, exif, scans = [b"\xff\xd8"], [], b"", 0
     size = (0, 0)
-    for code, start, end in _jpeg_segments(data):
+    for code, start, end in _counted(_jpeg_segments(data)):
         content = data[start + 4 : end]
         if code in _JPEG_FRAMES and not scans:
             size = struct.unpack_from(">HH", content, 1)
@@ -121,7 +133,7 @@ _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 
 def _png(data: bytes) -> Header:
     kept, exif, profile, frames = [data[:8]], b"", b"", 1
-    for kind, content, chunk in _png_chunks(data):
+    for kind, content, chunk in _counted(_png_chunks(data)):
         if kind in _PNG_KEPT:
             kept.append(chunk)
         elif kind == b"acTL":
@@ -164,7 +176,7 @@ def _inflate(data: bytes) -> bytes:
 
 
 def _webp(data: bytes) -> Header:
-    chunks = list(_webp_chunks(data))
+    chunks = list(_counted(_webp_chunks(data)))
     kind, content = chunks[0]
     if kind == b"VP8X":
         width = int.from_bytes(content[4:7], "little") + 1
@@ -275,19 +287,11 @@ def _tiff_body(data: bytes, order: str, offset: int, tags: Tags) -> bytes:
     return data[:offset] + directory + data[offset + len(directory) :]
 
 
-_MAGIC = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "WEBP": re.compile(rb"RIFF....WEBP(VP8[ LX])", re.DOTALL),
-    "GIF": re.compile(rb"GIF8[79]a"),
-    "BMP": re.compile(rb"BM"),
-    "TIFF": re.compile(rb"II\*\0|MM\0\*"),
-}
-_READERS: dict[str, Callable[[bytes], Header]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _webp,
-    "GIF": _gif,
-    "BMP": _bmp,
-    "TIFF": _tiff,
+_FORMATS: dict[str, tuple[bytes, Callable[[bytes], Header]]] = {
+    "JPEG": (rb"\xff\xd8\xff", _jpeg),
+    "PNG": (rb"\x89PNG\r\n\x1a\n", _png),
+    "WEBP": (rb"RIFF[\0-\xff]{4}WEBPVP8[ LX]", _webp),
+    "GIF": (rb"GIF8[79]a", _gif),
+    "BMP": (rb"BM", _bmp),
+    "TIFF": (rb"II\*\0|MM\0\*", _tiff),
 }

@@ -10,12 +10,13 @@ Tags = dict[int, tuple[int, int, bytes]]
 
 _SHORT, _LONG = 3, 4
 _ORIENTATION = 274
+_MAX_PAGES = 10_000  # counted at most
 
 
 def count_directories(data: bytes, order: str, offset: int) -> int:
     """Return the length of the chain that begins at `offset`: the pages of a TIFF."""
     seen: set[int] = set()
-    while 0 < offset < len(data) and offset not in seen:
+    while 0 < offset < len(data) and offset not in seen and len(seen) < _MAX_PAGES:
         seen.add(offset)
         (entries,) = struct.unpack_from(order + "H", data, offset)
         (offset,) = struct.unpack_from(order + "I", data, offset + 2 + 12 * entries)

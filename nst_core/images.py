@@ -4,7 +4,6 @@ Owns the limits of a file and the words in which one is refused. Formats are `he
 pixels `color`'s. Knows no torch, no job and no network.
 """
 
-import re
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -78,10 +77,6 @@ _OTHERS = (
     (0, b"II+\0", "BigTIFF"),
     (0, b"MM\0+", "BigTIFF"),
     (0, b"qoif", "QOI"),
-)
-# A web page may hold a drawing too, and is none.
-_SVG = re.compile(
-    rb"\s*(<\?xml[^>]{,200}>\s*)?(<!--.{,1000}?-->\s*|<!DOCTYPE svg[^>]{,200}>\s*)*<svg", re.DOTALL
 )
 _UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -178,7 +173,10 @@ def _name_other(data: bytes) -> str | None:
     for offset, magic, name in _OTHERS:
         if data.startswith(magic, offset):
             return name
-    return "SVG" if _SVG.match(data) else None
+    head = data[:1024].lstrip()
+    if head.startswith((b"<svg", b"<?xml", b"<!--", b"<!DOCTYPE svg")) and b"<svg" in head:
+        return "SVG"
+    return None
 
 
 def _check_header(header: Header, limits: Limits, field: str) -> None:

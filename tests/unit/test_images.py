@@ -663,6 +663,37 @@ def test_exif_never_reaches_the_parser_of_a_decoder():
     assert read_image(data).width == 48
 
 
+SEGMENT = b"\xff\xdd\0\4\0\0"
+LONG_WINDED = {
+    "jpeg segments": lambda: patched_in(saved(scene(), "JPEG"), 2, SEGMENT * 1_000_000),
+    "png chunks": lambda: png(16, 16, rows=ROWS, extra=[(b"PLTE", b"abc")] * 200_000),
+    "webp chunks": lambda: b"RIFF\4\x6a\x18\0WEBP" + b"VP8 \0\0\0\0" * 200_000,
+    "comments": lambda: b"<!---->" * 1_000_000,
+    "pages": lambda: tiff_chain(1_000_000),
+}
+
+
+def patched_in(data, offset, more):
+    return data[:offset] + more + data[offset:]
+
+
+def tiff_chain(pages):
+    first = tiff(32, 32, pixels=bytes(1024))
+    places = range(len(first), len(first) + 6 * pages, 6)
+    chain = b"".join(struct.pack("<HI", 0, place + 6) for place in places)
+    return first[:-4] + struct.pack("<I", len(first)) + chain + bytes(6)
+
+
+@pytest.mark.parametrize("name", LONG_WINDED)
+def test_file_of_countless_parts_is_refused_soon(name):
+    data = LONG_WINDED[name]()
+    start = time.perf_counter()
+
+    assert code_of(data) in ("invalid_image", "animated_image")
+
+    assert time.perf_counter() - start < 1
+
+
 def test_jpeg_of_endless_scans_is_refused():
     data = saved(scene(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
