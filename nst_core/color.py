@@ -7,7 +7,7 @@ import math
 from io import BytesIO
 from typing import cast
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 _WHITE = (255, 255, 255)
 _NARROW_16_BIT = [round(value / 257) for value in range(65536)]
@@ -35,11 +35,9 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """
     color, alpha = _split(image)
     rgb = _from_profile(color, profile) or color.convert("RGB")
-    if alpha is None:
-        return rgb
-    paper = Image.new("RGB", image.size, _WHITE)
-    paper.paste(rgb, mask=alpha)
-    return paper
+    if alpha is not None:
+        rgb.paste(_WHITE, mask=ImageChops.invert(alpha))
+    return rgb
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -49,7 +47,8 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode in ("I", "F"):
         return _stretch(image), None
     if _has_alpha(image):
-        both = image.convert(_ALPHA_MODE[image.mode])
+        target = _ALPHA_MODE[image.mode]
+        both = image if image.mode == target else image.convert(target)  # `convert` copies
         return both.convert(both.mode[:-1]), both.getchannel("A")
     if image.mode in _PLAIN_MODE:
         return image.convert(_PLAIN_MODE[image.mode]), None

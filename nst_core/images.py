@@ -209,14 +209,18 @@ def _damaged(field: str, *, header_of: str | None, reason: str) -> InvalidImage:
 
 
 def _decode(header: Header) -> Image.Image:
+    image = to_srgb(_load(header), header.profile)
+    if header.orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[header.orientation])
+    # A plain image, which holds on to neither the file nor what the decoder noted.
+    bare = image.copy() if isinstance(image, ImageFile.ImageFile) else image
+    bare.info = {}
+    return bare
+
+
+def _load(header: Header) -> Image.Image:
     file = _DECODERS[header.format](BytesIO(header.body))
     if file.size != (header.width, header.height):
         raise Damaged("two headers differ")  # the limits were checked for another size
     file.load()
-    image = to_srgb(file, header.profile)
-    if header.orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[header.orientation])
-    # A plain image, which holds on to neither the file nor what the decoder noted.
-    bare = image.copy() if image is file else image
-    bare.info = {}
-    return bare
+    return file
