@@ -166,6 +166,8 @@ class Iteration:
     def _set_pixels(self, pixels: Tensor) -> None:
         rate = self.params.learning_rate
         assert rate is not None  # noqa: S101 - StyleParams fills it in
+        # Adjacent in memory, since L-BFGS flattens the gradient, which takes the same layout.
+        pixels = pixels.contiguous()
         self._pixels = pixels.requires_grad_()
         self._average = RunningAverage(AVERAGE_DECAY, pixels)
         self._optimizer = make_optimizer(self.params.optimizer, pixels, learning_rate=rate)
