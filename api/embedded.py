@@ -103,6 +103,8 @@ def embedded_stack(
             command_line(parts),
             env={**os.environ, **settings.as_environment()},
             stdin=subprocess.PIPE,
+            # This process's own output is for what it says itself.
+            stdout=sys.stderr,
             start_new_session=True,
             # The supervisor holds the lock too: it is free when the last part has ended.
             pass_fds=(lock.fileno(), listener.fileno()),
@@ -200,7 +202,7 @@ def _valkey_argv(path: Path, folder: Path) -> list[str]:
         # No port: nobody else on this machine can reach it.
         *("--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"),
         *("--dir", str(folder), "--appendonly", "yes", "--save", ""),
-        *("--loglevel", "warning"),
+        *("--loglevel", "warning", "--logfile", str(folder / "valkey.log")),
     ]
 
 

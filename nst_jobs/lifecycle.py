@@ -156,15 +156,16 @@ def succeed(
     result: StoredFile,
     *,
     progress: dict[str, Any],
+    weights: str,
     now: datetime | None = None,
 ) -> None:
-    """End the job with its result.
+    """End the job with its result, made with these weights.
 
     Raises:
         LeaseLost: the job is no longer this attempt's.
     """
     now = now or database_now(session)
-    values = {"progress": progress, "error": None}
+    values = {"progress": progress, "weights": weights, "error": None}
     _end_attempt(session, claim, Status.SUCCEEDED, "succeeded", now, **values)
     artifacts.add(session, claim.job_id, claim.attempt, result, now)
 

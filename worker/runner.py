@@ -110,7 +110,7 @@ def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
             attempt.keep(progress, weights=network.name)
     if progress is None:
         raise RuntimeError("the engine made no step")
-    attempt.finish(progress)
+    attempt.finish(progress, weights=network.name)
 
 
 def _steps(
@@ -176,12 +176,14 @@ class _Attempt:
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
             self._save_checkpoint(progress)
 
-    def finish(self, progress: Progress) -> None:
+    def finish(self, progress: Progress, *, weights: str) -> None:
         """Store the result and end the job with it."""
         params = self._params
         result = self._store(progress, ArtifactKind.RESULT, params.format, params.quality)
         with self._workplace.database.writing() as session:
-            lifecycle.succeed(session, self._claim, result, progress=self._view(progress))
+            lifecycle.succeed(
+                session, self._claim, result, progress=self._view(progress), weights=weights
+            )
 
     def _save_checkpoint(self, progress: Progress) -> None:
         data = progress.checkpoint().to_bytes()

@@ -42,7 +42,14 @@ def picture(claim: Claim, kind: ArtifactKind = ArtifactKind.RESULT, step: int = 
 
 def succeed(database: Database, claim: Claim, seconds: float = 5) -> None:
     with database.writing() as session:
-        lifecycle.succeed(session, claim, picture(claim), progress={"step": 9}, now=at(seconds))
+        lifecycle.succeed(
+            session,
+            claim,
+            picture(claim),
+            progress={"step": 9},
+            weights="random",
+            now=at(seconds),
+        )
 
 
 def test_submitted_job_is_queued_with_its_pictures_and_event(database, submit):
@@ -145,7 +152,9 @@ def test_a_second_success_changes_nothing(database, submit, claim):
 WORKER_WRITES = {
     "renew": lambda session, held: lifecycle.renew(session, held, progress={"step": 99}),
     "add_artifact": lambda session, held: lifecycle.add_artifact(session, held, picture(held)),
-    "succeed": lambda session, held: lifecycle.succeed(session, held, picture(held), progress={}),
+    "succeed": lambda session, held: lifecycle.succeed(
+        session, held, picture(held), progress={}, weights=""
+    ),
     "fail": lambda session, held: lifecycle.fail(session, held, OutOfMemory("full")),
     "release": lambda session, held: lifecycle.release(session, held),
     "finish_cancelled": lambda session, held: lifecycle.finish_cancelled(session, held),

@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import struct
 import time
 import tracemalloc
@@ -411,6 +412,13 @@ def test_color_profile_in_several_parts_is_joined():
     assert data.count(b"ICC_PROFILE\0") == 2
 
     assert near(corner(read_image(data)), GREEN, within=8)
+    assert near(corner(read_image(with_profile_parts_exchanged(data))), GREEN, within=8)
+
+
+def with_profile_parts_exchanged(data):
+    first, second = (at.start() - 4 for at in re.finditer(b"ICC_PROFILE\0", data))
+    end = second + 2 + int.from_bytes(data[second + 2 : second + 4])
+    return data[:first] + data[second:end] + data[first:second] + data[end:]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -646,9 +654,22 @@ def test_bomb_is_refused_without_asking_the_decoder(monkeypatch):
         "webp 16k × 16k",
         "gif 65k × 65k",
         "jpeg 65k × 65k",
+        "gif whose frame exceeds the screen",
         "tiff 2^32 - 1",
     ):
         assert code_of(BOMBS[name]()) == "image_too_large"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("tiff of huge tiles", "its tiles are"),
+        ("tiff of a million strips", "a list in it is too long"),
+    ],
+)
+def test_tiff_that_would_make_its_decoder_swell_is_refused(name, reason):
+    with pytest.raises(errors.InvalidImage, match=reason):
+        read_image(BOMBS[name]())
 
 
 def test_exif_never_reaches_the_parser_of_a_decoder():
@@ -694,6 +715,11 @@ def test_file_of_countless_parts_is_refused_soon(name):
     assert time.perf_counter() - start < 1
 
 
+def test_pages_are_counted_only_so_far():
+    with pytest.raises(errors.AnimatedImage, match="has 10000 pages"):
+        read_image(tiff_chain(20_000))
+
+
 def test_jpeg_of_endless_scans_is_refused():
     data = saved(scene(), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
@@ -710,7 +736,12 @@ def test_jpeg_of_endless_scans_is_refused():
 def test_truncated_file_is_refused(sixteenth, kind):
     data = saved(scene(), kind)
 
-    assert code_of(data[: len(data) * sixteenth // 16]) == "invalid_image"
+    with pytest.raises(errors.InvalidImage) as caught:
+        read_image(data[: len(data) * sixteenth // 16])
+
+    assert caught.value.code == "invalid_image"
+    if kind not in ("BMP", "TIFF"):  # these two have no end that one could miss
+        assert caught.value.message == f"image is a damaged {kind} file: it is cut short"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
@@ -719,6 +750,14 @@ def test_file_without_its_last_bytes_is_refused(kind):
 
     for missing in (1, 2, 3, 5, 10):
         assert code_of(data[:-missing]) == "invalid_image"
+
+
+def test_png_with_a_wrong_checksum_is_refused():
+    """Flipped pixels of an uncompressed stream look well in all else."""
+    data = png(16, 16, rows=ROWS)
+    end = data.index(b"IEND") - 8
+
+    assert code_of(patched(data, end, ">I", 12345)) == "invalid_image"
 
 
 VARIANTS = {
