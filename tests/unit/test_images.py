@@ -753,7 +753,7 @@ def test_file_without_its_last_bytes_is_refused(kind):
 
 
 def test_png_with_a_wrong_checksum_is_refused():
-    """Flipped pixels of an uncompressed stream look well in all else."""
+    """Pillow itself does not look at the checksum of pixels."""
     data = png(16, 16, rows=ROWS)
     end = data.index(b"IEND") - 8
 
