@@ -12,14 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nst_core.ifd import (
-    Tags,
-    byte_order,
-    count_directories,
-    number,
-    read_directory,
-    read_orientation,
-)
+from nst_core import ifd
 
 _MAX_PROFILE_BYTES = 8 * 2**20
 # A progressive JPEG repeats its work for each scan, and a scan may have a few bytes: without a
@@ -28,7 +21,7 @@ _MAX_SCANS = 50
 # Of segments or chunks; a file of 20 MiB has a few thousand, a malicious one millions.
 _MAX_PARTS = 100_000
 # Offsets of strips are the longest list of a TIFF that is needed; a reader makes an object of each.
-_MAX_TIFF_VALUES = 200_000
+_MAX_VALUES = 200_000
 
 _Part = TypeVar("_Part")
 
@@ -102,7 +95,7 @@ def _jpeg(data: bytes) -> Header:
         height=size[0],
         width=size[1],
         body=b"".join(kept),
-        orientation=read_orientation(exif),
+        orientation=ifd.read_orientation(exif),
         profile=profile,
     )
 
@@ -145,7 +138,7 @@ def _png(data: bytes) -> Header:
     if kept[1][4:8] != b"IHDR" or sum(chunk[4:8] == b"IHDR" for chunk in kept) != 1:
         raise Damaged("its header is not at its beginning")
     width, height = struct.unpack_from(">II", kept[1], 8)
-    return Header("PNG", width, height, b"".join(kept), frames, read_orientation(exif), profile)
+    return Header("PNG", width, height, b"".join(kept), frames, ifd.read_orientation(exif), profile)
 
 
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
@@ -193,7 +186,7 @@ def _webp(data: bytes) -> Header:
         height,
         data,
         frames=sum(kind == b"ANMF" for kind, _ in chunks) or 1,
-        orientation=read_orientation(first.get(b"EXIF", b"")),
+        orientation=ifd.read_orientation(first.get(b"EXIF", b"")),
         profile=first.get(b"ICCP", b""),
     )
 
@@ -244,15 +237,20 @@ def _bmp(data: bytes) -> Header:
 
 
 def _tiff(data: bytes) -> Header:
-    order = byte_order(data)
+    order = ifd.byte_order(data)
     (offset,) = struct.unpack_from(order + "I", data, 4)
-    tags = read_directory(data, order, offset)
-    width, height = (number(tags, order, tag, default=0) for tag in (256, 257))
-    tile = number(tags, order, 322, default=0) * number(tags, order, 323, default=0)
+    tags = ifd.read_directory(data, order, offset)
+    width, height = (ifd.number(tags, order, tag, default=0) for tag in (256, 257))
+    tile = ifd.number(tags, order, 322, default=0) * ifd.number(tags, order, 323, default=0)
     if tile > max(4 * width * height, 2**22):
         raise Damaged("its tiles are much larger than itself")
-    if any(tags[tag][1] > _MAX_TIFF_VALUES for tag in _TIFF_KEPT & tags.keys()):
+    kept = {tag: tags[tag] for tag in sorted(_TIFF_KEPT & tags.keys())}
+    if any(
+        count > (1 if tag in _TIFF_SINGLE else _MAX_VALUES) for tag, (_, count, _) in kept.items()
+    ):
         raise Damaged("a list in it is too long")
+    if not ifd.values_fit(kept, order, len(data)):
+        raise Damaged("it is cut short")
     profile = b""
     if 34675 in tags:
         _, length, place = tags[34675]
@@ -262,9 +260,9 @@ def _tiff(data: bytes) -> Header:
         "TIFF",
         width,
         height,
-        _tiff_body(data, order, offset, tags),
-        frames=count_directories(data, order, offset),
-        orientation=read_orientation(data),
+        _tiff_body(data, order, offset, kept),
+        frames=ifd.count_directories(data, order, offset),
+        orientation=ifd.read_orientation(data),
         profile=profile,
     )
 
@@ -274,16 +272,18 @@ _TIFF_KEPT = {
     *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320),
     *(322, 323, 324, 325, 332, 338, 339, 347, *range(512, 522), 529, 530, 531, 532),
 }
+_TIFF_SINGLE = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
 
 
-def _tiff_body(data: bytes, order: str, offset: int, tags: Tags) -> bytes:
-    """Return the file with only what decoding needs in its directory, and no other directory.
+def _tiff_body(data: bytes, order: str, offset: int, tags: ifd.Tags) -> bytes:
+    """Return the file with only `tags` in its directory, and no other directory.
 
     Nothing moves or is added: pixels that are missing at the end stay missing.
     """
-    kept = [(tag, *tags[tag]) for tag in sorted(_TIFF_KEPT & tags.keys())]
-    directory = struct.pack(order + "H", len(kept))
-    directory += b"".join(struct.pack(order + "HHI4s", *entry) for entry in kept) + bytes(4)
+    directory = struct.pack(order + "H", len(tags))
+    for tag, entry in tags.items():
+        directory += struct.pack(order + "HHI4s", tag, *entry)
+    directory += bytes(4)
     return data[:offset] + directory + data[offset + len(directory) :]
 
 

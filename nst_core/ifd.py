@@ -9,6 +9,7 @@ import struct
 Tags = dict[int, tuple[int, int, bytes]]
 
 _SHORT, _LONG = 3, 4
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _ORIENTATION = 274
 _MAX_PAGES = 10_000  # counted at most
 
@@ -36,6 +37,18 @@ def read_directory(data: bytes, order: str, offset: int) -> Tags:
         tag, *entry = struct.unpack_from(order + "HHI4s", data, offset + 2 + 12 * index)
         found.setdefault(tag, (entry[0], entry[1], entry[2]))
     return found
+
+
+def values_fit(tags: Tags, order: str, file_bytes: int) -> bool:
+    """Return whether every value lies in the file, and all together are no larger than it."""
+    total = 0
+    for kind, count, place in tags.values():
+        size = count * _VALUE_BYTES.get(kind, 0)
+        (start,) = struct.unpack(order + "I", place)
+        if size > 4 and start + size > file_bytes:
+            return False
+        total += size
+    return total <= file_bytes
 
 
 def number(tags: Tags, order: str, tag: int, *, default: int) -> int:
