@@ -187,6 +187,30 @@ def fetch_command(data_dir: Path) -> None:
     click.echo(path)
 
 
+@weights_command.command("prepare", hidden=True)
+@click.argument("choice")
+@_data_dir_option
+def prepare_command(choice: str, data_dir: Path) -> None:
+    """Have ready what NST_WEIGHTS=CHOICE needs, and print what it comes to."""
+    click.echo(prepare(choice, data_dir))
+
+
+def prepare(choice: str, data_dir: Path) -> str:
+    """Download what `choice` needs, showing a bar; return what `auto` comes to here."""
+    with _engine_errors():
+        from nst_core import weights  # noqa: PLC0415 - loads torch
+
+        with _download_bar() as on_progress:
+            resolved, notice = weights.resolve(
+                choice, cache_dir=data_dir / "weights", on_progress=on_progress
+            )
+        if resolved not in ("imagenet", "random"):
+            weights.read_state(Path(resolved).expanduser())
+    if notice:
+        _console.print(notice, style="bold yellow")
+    return resolved
+
+
 @weights_command.command("check")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @_data_dir_option

@@ -48,17 +48,37 @@ def load_network(
     Raises:
         WeightsUnavailable: the weights are not to be had here; the hint says what to do.
     """
-    if choice == "auto":
-        network = _load_auto(cache_dir, on_progress)
-    elif choice == "imagenet":
+    choice, notice = resolve(choice, cache_dir=cache_dir, on_progress=on_progress)
+    if choice == "imagenet":
         path = fetch_imagenet(cache_dir, on_progress=on_progress)
         network = Vgg(read_state(path), name="imagenet")
     elif choice == "random":
-        network = Vgg(random_state(), name="random")
+        network = Vgg(random_state(), name="random", notice=notice)
     else:
         path = Path(choice).expanduser()
         network = Vgg(read_state(path), name=f"file:{path.stem}@{file_hash(path)[:8]}")
     return network.to(device=torch.device(device), dtype=torch.float32)
+
+
+def resolve(
+    choice: str, *, cache_dir: Path, on_progress: OnProgress | None = None
+) -> tuple[str, str]:
+    """Return what `auto` comes to here, and what is to be said about it; other choices stay.
+
+    A download that the choice needs has been made when this returns.
+
+    Raises:
+        WeightsUnavailable: the weights are not to be had here; the hint says what to do.
+    """
+    if choice not in ("auto", "imagenet"):
+        return choice, ""
+    try:
+        fetch_imagenet(cache_dir, on_progress=on_progress)
+    except WeightsUnavailable as error:
+        if choice == "imagenet":
+            raise
+        return "random", _RANDOM_NOTICE.format(reason=error.message)
+    return "imagenet", ""
 
 
 def fetch_imagenet(cache_dir: Path, *, on_progress: OnProgress | None = None) -> Path:
@@ -106,14 +126,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise _not_weights(path)
     return state
-
-
-def _load_auto(cache_dir: Path, on_progress: OnProgress | None) -> Vgg:
-    try:
-        return load_network("imagenet", cache_dir=cache_dir, on_progress=on_progress)
-    except WeightsUnavailable as error:
-        notice = _RANDOM_NOTICE.format(reason=error.message)
-        return Vgg(random_state(), name="random", notice=notice)
 
 
 def _not_weights(path: Path) -> WeightsUnavailable:

@@ -2,6 +2,7 @@
 
 import click
 
+from nst_core.cli import prepare
 from nst_core.errors import NstError
 from nst_jobs import logs
 from nst_jobs.settings import Settings
@@ -21,6 +22,9 @@ def worker_command(device: str | None) -> None:
     if device:
         settings = settings.model_copy(update={"device": device})
     logs.configure(settings.log_format)
+    # Here, where a download's bar is seen, and not when the first job waits for it.
+    weights = prepare(settings.weights, settings.data_dir)
+    settings = settings.model_copy(update={"weights": weights})
     try:
         process.run(settings)
     except NstError as error:
