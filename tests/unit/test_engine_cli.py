@@ -1,0 +1,157 @@
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from nst_core import cli, engine
+from nst_core.cli import stylize_command, weights_command
+
+
+@pytest.fixture
+def workplace(tmp_path, photo, painting):
+    """A folder with two pictures."""
+    photo.save(tmp_path / "photo.png")
+    painting.save(tmp_path / "painting.png")
+    return tmp_path
+
+
+def stylize(folder, *arguments, output="out.png"):
+    return CliRunner().invoke(
+        stylize_command,
+        [
+            str(folder / "photo.png"),
+            str(folder / "painting.png"),
+            *("-o", str(folder / output), "--data-dir", str(folder / "data")),
+            *("--weights", "random", "--size", "64", "--steps", "2", "--precision", "float32"),
+            *arguments,
+        ],
+    )
+
+
+def test_stylize_writes_the_picture_and_a_summary(workplace):
+    result = stylize(workplace, "--json")
+
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["weights"], summary["steps"], summary["finished"]) == ("random", 2, True)
+    assert summary["params"]["size"] == 64
+    with Image.open(workplace / "out.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (summary["width"], summary["height"]))
+
+
+def test_stylize_says_nothing_on_stdout_but_json(workplace):
+    assert stylize(workplace).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("output", "arguments", "expected"),
+    [
+        ("out.jpg", (), "JPEG"),
+        ("out.WEBP", (), "WEBP"),
+        ("out.picture", ("--format", "png"), "PNG"),
+    ],
+    ids=["jpg", "webp", "format option"],
+)
+def test_suffix_decides_the_format_unless_one_is_given(workplace, output, arguments, expected):
+    result = stylize(workplace, *arguments, output=output)
+
+    assert result.exit_code == 0, result.output
+    with Image.open(workplace / output) as picture:
+        assert picture.format == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output", "code", "message"),
+    [
+        ((), "out.tga", 2, "does not end in .png"),
+        ((), "none/out.png", 2, "is not there"),
+        (("--size", "5"), "out.png", 2, "--size"),
+        (("--style-blend", "1,1,1"), "out.png", 1, "3 weights for 1 style"),
+        (("--weights", "nowhere.pth"), "out.png", 1, "NST_WEIGHTS"),
+    ],
+    ids=["suffix", "folder", "limit", "blend", "weights"],
+)
+def test_mistake_is_told_with_its_remedy(workplace, arguments, output, code, message):
+    result = stylize(workplace, *arguments, output=output)
+
+    assert result.exit_code == code
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_broken_picture_is_named(workplace):
+    (workplace / "painting.png").write_bytes(b"no picture")
+
+    result = stylize(workplace)
+
+    assert result.exit_code == 1
+    assert "painting.png" in result.output
+
+
+def test_interrupt_writes_the_picture_so_far(workplace, monkeypatch):
+    whole = engine.stylize
+
+    def interrupted(*arguments, **options):
+        steps = whole(*arguments, **options)
+        yield next(steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "stylize", interrupted)
+
+    result = stylize(workplace, "--json")
+
+    assert result.exit_code == 130
+    summary = json.loads(result.stdout)
+    assert (summary["steps"], summary["finished"]) == (1, False)
+    assert (workplace / "out.png").exists()
+
+
+def test_weights_come_from_the_environment(workplace, monkeypatch):
+    monkeypatch.setenv("NST_WEIGHTS", str(workplace / "mine.pth"))
+    command = [str(workplace / "photo.png"), str(workplace / "painting.png"), "-o", "out.png"]
+
+    result = CliRunner().invoke(stylize_command, command)
+
+    assert "mine.pth" in result.output
+
+
+def test_missing_torch_is_told_with_its_remedy(workplace, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    result = stylize(workplace)
+
+    assert result.exit_code == 1
+    assert "needs torch" in result.output
+    assert "nst-server[worker]" in result.output
+
+
+def test_check_tells_another_network(tmp_path):
+    import torch  # noqa: PLC0415 - the commands above do without
+
+    weights = {"features.0.weight": torch.ones(4, 3, 3, 3), "features.0.bias": torch.zeros(4)}
+    torch.save(weights, tmp_path / "other.pth")
+
+    told = CliRunner().invoke(weights_command, ["check", str(tmp_path / "other.pth")])
+    told_json = CliRunner().invoke(
+        weights_command, ["check", str(tmp_path / "other.pth"), "--json"]
+    )
+
+    assert told.exit_code == told_json.exit_code == 1
+    assert "is NOT VGG19" in told.output
+    assert json.loads(told_json.stdout)["layers"][0]["expected"]["norm"] == 1420
+
+
+def test_check_of_a_missing_file_has_a_remedy(tmp_path):
+    result = CliRunner().invoke(weights_command, ["check", str(tmp_path / "none.pth")])
+
+    assert result.exit_code == 1
+    assert "none.pth" in result.output
+
+
+def test_formats_are_those_of_the_params():
+    from nst_core.params import StyleParams  # noqa: PLC0415 - used here alone
+
+    schema = StyleParams.model_json_schema()["properties"]["format"]
+    assert set(cli._FORMATS.values()) == set(schema["enum"])
