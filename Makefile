@@ -18,19 +18,29 @@ endif
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-$(STAMP): pyproject.toml constraints.txt
-	@echo "Installing into .venv (torch is large: some minutes the first time) ..."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "nst-server needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints.txt -e '.[worker,dev]'
-	@touch $@
-
 setup: $(STAMP) ## make .venv with the pinned dependencies and the `nst` command
+
+demo: $(STAMP) ## stylise a picture through the whole service: [CONTENT=a.jpg STYLE=b.jpg SIZE=512]
+	@exec $(BIN)/nst demo $(if $(CONTENT),--content '$(CONTENT)') $(if $(STYLE),--style '$(STYLE)') \
+	  $(if $(SIZE),--size $(SIZE)) $(if $(STEPS),--steps $(STEPS))
+
+serve: $(STAMP) ## run the server on this machine until Ctrl-C: [PORT=8000]
+	@exec $(BIN)/nst serve --stop-with-parent $(if $(PORT),--port $(PORT))
+
+test: $(STAMP) ## every test that this machine can run: [ARGS='-k lease']
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "nst-server needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing into .venv; torch is large, so this takes some minutes the first time ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[worker,dev]'
+	@touch $@

@@ -33,6 +33,11 @@ class Services:
             open_storage(settings.storage),
         )
 
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+        self.queue.close()
+
 
 def services() -> Services:
     """Return the parts of the present app."""

@@ -55,6 +55,10 @@ class Queue:
             channel: Any = connection.default_channel
             return int(channel.client.llen(QUEUE))
 
+    def close(self) -> None:
+        """Close every connection."""
+        self.app.close()
+
 
 def make_celery(settings: Settings) -> Celery:
     """Return the Celery app that API and worker share."""

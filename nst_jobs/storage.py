@@ -5,6 +5,7 @@ Owns durability (temporary name, fsync, rename, fsync of the folder); knows no j
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -37,7 +38,8 @@ class Storage:
             unfinished.replace(path)
             _sync_folders(path.parent, self.root)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
             raise _unavailable("written", key, error) from error
 
     def get(self, key: str) -> bytes:

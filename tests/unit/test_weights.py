@@ -62,7 +62,12 @@ def test_name_of_a_file_holds_the_start_of_its_hash(tmp_path, state):
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no weights at all", pickle.dumps({"a": print}, protocol=2), pickle.dumps([1, 2], protocol=2)],
+    [
+        b"",
+        b"no weights at all",
+        pickle.dumps({"a": print}, protocol=2),
+        pickle.dumps([1, 2], protocol=2),
+    ],
     ids=["empty", "text", "function", "list"],
 )
 def test_file_of_anything_else_is_refused(tmp_path, suffix, content):

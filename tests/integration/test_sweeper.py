@@ -1,0 +1,99 @@
+"""The sweeper and the queue: what crashes and lost messages leave behind is mended."""
+
+import time
+from pathlib import Path
+
+import pytest
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from nst_jobs import artifacts, lifecycle, sweeper
+from nst_jobs.queue import Queue, make_celery
+from nst_jobs.settings import Settings
+from nst_jobs.storage import Storage
+
+
+@pytest.fixture
+def queue(valkey_url: str) -> Queue:
+    queue = Queue(make_celery(Settings(broker_url=valkey_url)))
+    with queue.app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def dead_queue(tmp_path: Path) -> Queue:
+    queue = Queue(make_celery(Settings(broker_url=f"redis+socket://{tmp_path}/nobody")))
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "files")
+
+
+def test_lost_wake_ups_are_published_again(database, submit, queue):
+    for _ in range(3):
+        submit()
+    queue.wake()
+
+    sweeper.top_up(database, queue)
+
+    assert queue.depth() == 3
+
+
+def test_sweeping_again_publishes_no_more(database, submit, queue):
+    submit()
+
+    for _ in range(3):
+        sweeper.top_up(database, queue)
+
+    assert queue.depth() == 1
+
+
+def test_nothing_due_wakes_nobody(database, queue):
+    sweeper.top_up(database, queue)
+
+    assert queue.depth() == 0
+
+
+def test_job_of_a_silent_worker_is_reclaimed(database, submit, claim, queue, storage):
+    submit()
+    with database.writing() as session:
+        held = lifecycle.claim(session, worker="w", device_bytes=10**9, lease_seconds=-1)
+
+    sweeper.sweep(database, queue, storage, retention_hours=10**5)
+
+    with pytest.raises(lifecycle.LeaseLost), database.writing() as session:
+        lifecycle.renew(session, held)
+
+
+def test_files_of_expired_jobs_are_deleted(database, submit, queue, storage):
+    job_id = submit()
+    with database.writing() as session:
+        lifecycle.cancel(session, job_id, "ann")
+    key = f"{artifacts.folder(job_id)}/a0/content.png"
+    storage.put(key, b"1")
+
+    sweeper.sweep(database, queue, storage, retention_hours=-1)
+
+    assert not (storage.root / key).exists()
+    with pytest.raises(lifecycle.JobNotFound), database.writing() as session:
+        lifecycle.cancel(session, job_id, "ann")
+
+
+def test_publishing_to_a_dead_broker_fails_softly_and_is_not_tried_again_at_once(dead_queue):
+    first = dead_queue.wake()
+    begun = time.monotonic()
+    again = [dead_queue.wake() for _ in range(100)]
+
+    assert (first, set(again)) == (False, {False})
+    # A bound of a promise: while the broker is down, submitting is not slowed by it.
+    assert time.monotonic() - begun < 1
+
+
+def test_depth_of_a_dead_broker_is_an_error(dead_queue):
+    with pytest.raises((OperationalError, RedisError, OSError)):
+        dead_queue.depth()
