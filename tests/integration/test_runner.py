@@ -1,0 +1,336 @@
+"""The attempt runner over real parts and a narrow network: every way in which an attempt ends."""
+
+import hashlib
+import io
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from nst_core.params import StyleParams
+from nst_jobs import artifacts, lifecycle
+from nst_jobs.database import Database
+from nst_jobs.errors import Cancelled, Draining, LeaseLost
+from nst_jobs.lifecycle import Submission
+from nst_jobs.records import Artifact, ArtifactKind, Job, Status
+from nst_jobs.storage import Storage
+
+torch = pytest.importorskip("torch", reason="this machine does not compute")
+
+from nst_core.layers import LAYERS, depth  # noqa: E402 - after the skip
+from nst_core.vgg import Vgg  # noqa: E402
+from worker import runner  # noqa: E402
+from worker.lease import Lease  # noqa: E402
+from worker.runner import Workplace, run_attempt  # noqa: E402
+
+PARAMS = StyleParams(size=64, steps=12, scales=1, snapshot_every=5)
+
+
+class NarrowDevice:
+    """A device whose network is quick."""
+
+    name = "cpu"
+    memory_bytes = 10**12
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)  # threads of tests that run side by side wait for each other
+        generator = torch.Generator().manual_seed(0)
+        state, before = {}, 3
+        for name in LAYERS:
+            if name.startswith("conv"):
+                key = f"features.{depth(name)}"
+                state[f"{key}.weight"] = torch.randn(8, before, 3, 3, generator=generator) / 5
+                state[f"{key}.bias"] = torch.randn(8, generator=generator) / 10
+                before = 8
+        self.network = Vgg(state, name="narrow")
+
+
+class LeaseThat:
+    """A lease that does something of the test's at one step."""
+
+    def __init__(self, step: int = 0, action=None) -> None:
+        self.steps = 0
+        self._step = step
+        self._action = action
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def report(self, progress, *, weights):
+        self.steps += 1
+
+    def check(self):
+        if self.steps == self._step:
+            self._action()
+
+
+def stop_with(error: Exception):
+    def stop():
+        raise error
+
+    return stop
+
+
+@pytest.fixture
+def workplace(database: Database, tmp_path: Path) -> Workplace:
+    return Workplace(database, Storage(tmp_path / "files"), NarrowDevice())
+
+
+@pytest.fixture
+def job_id(workplace: Workplace) -> str:
+    """A queued job with real pictures."""
+    job_id = lifecycle.new_job_id()
+    files = []
+    for kind in (ArtifactKind.CONTENT, ArtifactKind.STYLE):
+        picture = Image.linear_gradient("L") if kind == "content" else Image.radial_gradient("L")
+        out = io.BytesIO()
+        picture.convert("RGB").resize((60, 45)).save(out, "PNG")
+        files.append(
+            artifacts.store_picture(
+                workplace.storage,
+                job_id,
+                0,
+                kind,
+                out.getvalue(),
+                image_format="png",
+                extent=(60, 45),
+            )
+        )
+    submission = Submission(
+        job_id=job_id,
+        owner="ann",
+        params=PARAMS.model_dump(mode="json"),
+        estimated_bytes=0,
+        files=tuple(files),
+        priority=0,
+        metadata={},
+    )
+    with workplace.database.writing() as session:
+        lifecycle.submit(session, submission)
+    return job_id
+
+
+def attempt(workplace: Workplace, lease=None) -> LeaseThat:
+    """Claim the job, whatever its back-off, and run one attempt at it."""
+    lease = lease or LeaseThat()
+    run_attempt(claim(workplace), workplace, lease)
+    return lease
+
+
+def claim(workplace: Workplace):
+    with workplace.database.writing() as session:
+        session.execute(Job.__table__.update().values(due_at=Job.created_at))
+        return lifecycle.claim(session, worker="w", device_bytes=10**12, lease_seconds=30)
+
+
+def read(workplace: Workplace, job_id: str) -> Job:
+    with workplace.database.reading() as session:
+        return session.scalars(select(Job).where(Job.id == job_id)).one()
+
+
+def result_of(workplace: Workplace, job_id: str) -> bytes:
+    with workplace.database.reading() as session:
+        return workplace.storage.get(artifacts.result(session, job_id).key)
+
+
+def kinds(workplace: Workplace, job_id: str) -> list[str]:
+    with workplace.database.reading() as session:
+        found = session.scalars(select(Artifact).where(Artifact.job_id == job_id))
+        return sorted(file.kind.value for file in found)
+
+
+def test_attempt_ends_with_result_snapshots_and_weights_label(workplace, job_id):
+    attempt(workplace)
+
+    job = read(workplace, job_id)
+    assert (job.status, job.weights, job.progress["step"]) == (Status.SUCCEEDED, "narrow", 12)
+    assert kinds(workplace, job_id) == ["content", "result", "snapshot", "snapshot", "style"]
+    with workplace.database.reading() as session:
+        row = artifacts.result(session, job_id)
+    data = workplace.storage.get(row.key)
+    assert (row.sha256, row.size) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert Image.open(io.BytesIO(data)).size == (row.width, row.height) == (64, 48)
+
+
+def test_drained_attempt_is_gone_on_with_and_yields_the_same_bytes(workplace, job_id):
+    attempt(workplace, LeaseThat(7, stop_with(Draining("stop"))))
+    drained = read(workplace, job_id)
+    kept = kinds(workplace, job_id)
+
+    second = attempt(workplace)
+
+    resumed = result_of(workplace, job_id)
+    assert (drained.status, drained.failures) == (Status.QUEUED, 0)
+    assert "checkpoint" in kept
+    assert second.steps == 12 - 7
+    assert "checkpoint" not in kinds(workplace, job_id)
+    assert not list(workplace.storage.root.rglob("checkpoint*"))
+    assert resumed == _uninterrupted(workplace, job_id)
+
+
+def _uninterrupted(workplace: Workplace, job_id: str) -> bytes:
+    """Return the result of the same job run again in one go."""
+    with workplace.database.writing() as session:
+        session.execute(Job.__table__.update().values(status="queued"))
+        session.execute(Artifact.__table__.delete().where(Artifact.kind == "result"))
+    attempt(workplace)
+    return result_of(workplace, job_id)
+
+
+def test_checkpoints_are_made_by_time_and_only_the_last_is_kept(workplace, job_id, monkeypatch):
+    monkeypatch.setattr(runner, "CHECKPOINT_SECONDS", 0)
+    counts = []
+    lease = LeaseThat(6, lambda: counts.append(kinds(workplace, job_id).count("checkpoint")))
+
+    attempt(workplace, lease)
+
+    assert counts == [1]
+
+
+def test_damaged_checkpoint_costs_its_steps_and_not_the_job(workplace, job_id):
+    attempt(workplace, LeaseThat(7, stop_with(Draining("stop"))))
+    (path,) = workplace.storage.root.rglob("checkpoint*")
+    path.write_bytes(path.read_bytes()[:-9] + b"scribbles")
+
+    second = attempt(workplace)
+
+    assert second.steps == 12
+    assert read(workplace, job_id).status == Status.SUCCEEDED
+
+
+def test_checkpoint_of_other_weights_is_not_gone_on_from(workplace, job_id):
+    attempt(workplace, LeaseThat(7, stop_with(Draining("stop"))))
+    workplace.device.network.name = "other"
+
+    second = attempt(workplace)
+
+    assert second.steps == 12
+    assert read(workplace, job_id).status == Status.SUCCEEDED
+
+
+def test_cancelled_attempt_ends_the_job_without_result(workplace, job_id):
+    attempt(workplace, LeaseThat(3, stop_with(Cancelled("stop"))))
+
+    assert read(workplace, job_id).status == Status.CANCELLED
+    assert "result" not in kinds(workplace, job_id)
+
+
+def test_zombie_leaves_the_new_attempts_job_alone(workplace, job_id):
+    def be_overtaken() -> None:
+        with workplace.database.writing() as session:
+            session.execute(Job.__table__.update().values(attempt=2, worker="other"))
+
+    attempt(workplace, LeaseThat(3, be_overtaken))
+
+    job = read(workplace, job_id)
+    assert (job.status, job.attempt, job.failures) == (Status.RUNNING, 2, 0)
+    assert set(kinds(workplace, job_id)) == {"content", "style"}
+
+
+def test_damaged_picture_fails_the_job_at_once(workplace, job_id):
+    (path,) = workplace.storage.root.rglob("content*")
+    path.write_bytes(b"not a picture")
+
+    attempt(workplace)
+
+    job = read(workplace, job_id)
+    assert (job.status, job.error["code"], job.failures) == (Status.FAILED, "invalid_image", 1)
+
+
+def test_missing_file_is_tried_again_and_then_given_up(workplace, job_id):
+    (path,) = workplace.storage.root.rglob("content*")
+    path.unlink()
+
+    states = []
+    for _ in range(3):
+        attempt(workplace)
+        job = read(workplace, job_id)
+        states.append((job.status, job.error["code"]))
+
+    assert states == [
+        (Status.QUEUED, "storage_unavailable"),
+        (Status.QUEUED, "storage_unavailable"),
+        (Status.FAILED, "retries_exhausted"),
+    ]
+
+
+def test_unforeseen_error_is_tried_again(workplace, job_id):
+    attempt(workplace, LeaseThat(2, lambda: 1 / 0))
+    failed = read(workplace, job_id)
+
+    attempt(workplace)
+
+    assert (failed.status, failed.failures, failed.error["code"]) == (
+        Status.QUEUED,
+        1,
+        "internal_error",
+    )
+    job = read(workplace, job_id)
+    assert (job.status, job.error) == (Status.SUCCEEDED, None)
+
+
+class DeafDatabase:
+    """A database that no longer answers."""
+
+    def writing(self):
+        raise OperationalError("UPDATE", {}, Exception("gone"))
+
+
+def test_lease_that_cannot_be_renewed_is_given_up_in_time(workplace, job_id):
+    held = claim(workplace)
+    held = lifecycle.Claim(held.job_id, held.attempt, held.params, lease_seconds=0.2)
+
+    with Lease(DeafDatabase(), held, draining=threading.Event()) as lease:
+        lease.check()
+        _wait_for(LeaseLost, lease)
+
+
+def test_heartbeat_writes_progress_and_hears_of_cancellation(workplace, job_id):
+    held = claim(workplace)
+    with Lease(workplace.database, held, draining=threading.Event()) as lease:
+        lease.report({"step": 3, "total_steps": 9}, weights="narrow")
+        with workplace.database.writing() as session:
+            lifecycle.cancel(session, job_id, "ann")
+        _wait_for(Cancelled, lease)
+
+    job = read(workplace, job_id)
+    assert (job.progress["step"], job.weights) == (3, "narrow")
+
+
+def test_heartbeat_of_a_zombie_is_told_so(workplace, job_id):
+    held = claim(workplace)
+    with workplace.database.writing() as session:
+        session.execute(Job.__table__.update().values(attempt=2))
+
+    with Lease(workplace.database, held, draining=threading.Event()) as lease:
+        _wait_for(LeaseLost, lease)
+
+
+def test_draining_is_seen_at_once(workplace, job_id):
+    draining = threading.Event()
+    draining.set()
+
+    with (
+        Lease(workplace.database, claim(workplace), draining=draining) as lease,
+        pytest.raises(Draining),
+    ):
+        lease.check()
+
+
+def _wait_for(error: type[Exception], lease: Lease) -> None:
+    deadline = time.monotonic() + 10
+
+    def check_until_it_raises() -> None:
+        while time.monotonic() < deadline:
+            lease.check()
+            time.sleep(0.02)
+
+    with pytest.raises(error):
+        check_until_it_raises()
