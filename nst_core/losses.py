@@ -27,14 +27,19 @@ def style_loss(matrix: Tensor, target: Tensor) -> Tensor:
     return (matrix - target).square().sum() / (4 * matrix.shape[0] ** 2)
 
 
-def relative_loss(value: Tensor, target: Tensor) -> Tensor:
-    """Return the squared distance to `target` as a share of its own squared length.
+def relative_loss(value: Tensor, target: Tensor, energy: Tensor) -> Tensor:
+    """Return the squared distance to `target` as a share of an `energy`.
 
     Takes the place of eqs. 1 and 4 where a weight shall mean the same at every size, in every layer
     and with every network: a factor on the features cancels out.
     """
-    target = _exact(target)
-    return (_exact(value) - target).square().sum() / target.square().sum().clamp_min(1e-12)
+    return (_exact(value) - _exact(target)).square().sum() / energy
+
+
+def energy(*targets: Tensor) -> Tensor:
+    """Return the mean squared length of tensors, never 0: what `relative_loss` divides by."""
+    lengths = [_exact(target).square().sum() for target in targets]
+    return torch.stack(lengths).mean().clamp_min(1e-12)
 
 
 def total_variation(pixels: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What the optimisation minimises at one scale: Gatys et al. 2016, eq. 7, and total variation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,42 +44,65 @@ class Objective:
         self._network = network
         self._layers = tuple({**params.content_layers, **params.style_layers})
         with torch.no_grad():
-            self._contents = self._content_targets(content, scale)
+            photo = self._features(content, (scale.width, scale.height), self._layers)
+            self._contents = {layer: photo[layer] for layer in params.content_layers}
             self._grams = self._style_targets(styles, scale)
+            self._energies = self._target_energies(photo)
 
     def __call__(self, pixels: Tensor) -> Terms:
         """Return the loss of normalised pixels (1, 3, H, W)."""
         params = self._params
         features = self._network.features(pixels, self._layers, params.pooling)
-        content = self._content_distance(features)
-        style = self._style_distance(features)
+        published = params.loss == "gatys"
+        content = self._published_content(features) if published else self._content(features)
+        style = self._published_style(features) if published else self._style(features)
         return Terms(
             content=params.content_weight * content,
             style=params.style_weight * style,
             tv=params.tv_weight * losses.total_variation(pixels),
         )
 
-    def _content_distance(self, features: dict[str, Tensor]) -> Tensor:
-        distance = losses.content_loss if self._params.loss == "gatys" else losses.relative_loss
-        return torch.stack(
-            [
-                weight * distance(features[layer], self._contents[layer])
-                for layer, weight in self._params.content_layers.items()
-            ]
-        ).sum()
+    def _published_content(self, features: dict[str, Tensor]) -> Tensor:
+        """Return eq. 1, summed over layers."""
+        return _weighted(
+            self._params.content_layers,
+            lambda layer: losses.content_loss(features[layer], self._contents[layer]),
+        )
 
-    def _style_distance(self, features: dict[str, Tensor]) -> Tensor:
+    def _published_style(self, features: dict[str, Tensor]) -> Tensor:
         """Return eq. 5."""
-        distance = losses.style_loss if self._params.loss == "gatys" else losses.relative_loss
-        return torch.stack(
-            [
-                weight * distance(losses.gram(features[layer]), self._grams[layer])
-                for layer, weight in self._params.style_layers.items()
-            ]
-        ).sum()
+        return _weighted(
+            self._params.style_layers,
+            lambda layer: losses.style_loss(losses.gram(features[layer]), self._grams[layer]),
+        )
 
-    def _content_targets(self, content: Image.Image, scale: Scale) -> dict[str, Tensor]:
-        return self._features(content, (scale.width, scale.height), self._params.content_layers)
+    def _content(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the distance to the photo's features, as a share of their energy."""
+        return self._network.content_gain * _weighted(
+            self._params.content_layers,
+            lambda layer: losses.relative_loss(
+                features[layer], self._contents[layer], losses.energy(self._contents[layer])
+            ),
+        )
+
+    def _style(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the distance to the styles' Gram matrices, as a share of energies."""
+        return _weighted(
+            self._params.style_layers,
+            lambda layer: losses.relative_loss(
+                losses.gram(features[layer]), self._grams[layer], self._energies[layer]
+            ),
+        )
+
+    def _target_energies(self, photo: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what each layer's style distance is measured by: style and photo together.
+
+        By the style's energy alone a faint style would weigh some ten times a strong one.
+        """
+        return {
+            layer: losses.energy(gram, losses.gram(photo[layer]))
+            for layer, gram in self._grams.items()
+        }
 
     def _style_targets(self, styles: Sequence[Image.Image], scale: Scale) -> dict[str, Tensor]:
         """Return the styles' Gram matrices, blended; each style keeps its own aspect ratio."""
@@ -92,7 +115,12 @@ class Objective:
         return grams
 
     def _features(
-        self, picture: Image.Image, size: tuple[int, int], layers: dict[str, float]
+        self, picture: Image.Image, size: tuple[int, int], layers: Iterable[str]
     ) -> dict[str, Tensor]:
         pixels = preprocess(picture, size).to(self._network.device)
         return self._network.features(pixels, layers, self._params.pooling)
+
+
+def _weighted(weights: dict[str, float], term: Callable[[str], Tensor]) -> Tensor:
+    """Return the sum of a term over layers, each by its weight."""
+    return torch.stack([weight * term(layer) for layer, weight in weights.items()]).sum()

@@ -74,13 +74,13 @@ class StyleParams(BaseModel):
     )
     loss: Literal["relative", "gatys"] = Field(
         "relative",
-        description="relative: each term as a share of its target's own energy, so that weights "
+        description="relative: each term as a share of its targets' energy, so that weights "
         "mean the same at every size and with every network. gatys: the sums of the 2016 paper.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
     style_weight: Weight = Field(10.0, description="Weight of the style loss.")
     tv_weight: Weight = Field(
-        0.1, description="Weight of total variation, which smooths pixel noise."
+        0.3, description="Weight of total variation, which smooths pixel noise."
     )
     style_blend: tuple[LayerWeight, ...] = Field(
         (), max_length=16, description="A weight for each style picture. Empty: all alike."
@@ -96,7 +96,9 @@ class StyleParams(BaseModel):
         description="Layers of the style loss with their weights.",
     )
     pooling: Literal["max", "average"] = Field(
-        "max", description="How the network shrinks: as VGG19 was trained, or as Gatys used it."
+        "average",
+        description="How the network shrinks: max as VGG19 was trained, average as Gatys used it, "
+        "which gives smoother strokes.",
     )
     scales: int = Field(
         4,

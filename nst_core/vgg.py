@@ -22,12 +22,21 @@ class Vgg:
     """VGG19 up to the last convolution that the weights hold.
 
     `name` is the label by which people know the weights; `notice`, when not empty, is what they
-    should be told before a picture is made with them.
+    should be told before a picture is made with them. `content_gain` makes up for weights that hold
+    on to content less than trained ones, so that content_weight and style_weight mean the same.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], *, name: str, notice: str = "") -> None:
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        name: str,
+        notice: str = "",
+        content_gain: float = 1.0,
+    ) -> None:
         self.name = name
         self.notice = notice
+        self.content_gain = content_gain
         self._convs = _convolutions(state)
 
     @property
@@ -53,7 +62,7 @@ class Vgg:
             for layer, tensors in self._convs.items()
             for part, tensor in zip(("weight", "bias"), tensors, strict=True)
         }
-        return type(self)(state, name=self.name, notice=self.notice)
+        return type(self)(state, name=self.name, notice=self.notice, content_gain=self.content_gain)
 
     def require(self, layers: Iterable[str]) -> None:
         """Check that every one of `layers` can be computed.
@@ -109,7 +118,7 @@ class Vgg:
         if name.startswith("pool"):
             return _pool(x, pooling)
         weight, bias = self._convs[name]
-        if name == "conv1_1" and border == "replicate":
+        if border == "replicate":
             return functional.conv2d(_repeat_edge(x), weight, bias)
         return functional.conv2d(x, weight, bias, padding=1)
 

@@ -4,32 +4,17 @@ The known answer is each layer's response to one reproducible picture of noise, 
 a converted, halved or cut file is recognised as well, which a hash could not do.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from nst_core.activations import EDGE, Response, known_responses
 from nst_core.vgg import Vgg
 from nst_core.weights import load_network
-
-FIGURES = "vgg19_imagenet_activations.json"
-
-
-@dataclass(frozen=True)
-class Response:
-    """A layer's activations in three figures."""
-
-    minimum: float
-    maximum: float
-    norm: float
-
-    def __str__(self) -> str:
-        return f"{self.minimum:.3g}, {self.maximum:.3g}, {self.norm:.3g}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +70,7 @@ def check(weights: Vgg | Path) -> Report:
     if isinstance(weights, Path):
         weights = load_network(str(weights), cache_dir=weights.parent)
     # Not normalised and with zeros beyond the border, as the figures were taken.
-    noise = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(1, 3, EDGE, EDGE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         features = weights.features(noise.to(weights.device), weights.layers, border="zeros")
     figures = known_responses()
@@ -96,12 +81,6 @@ def check(weights: Vgg | Path) -> Report:
             for layer in weights.layers
         ),
     )
-
-
-def known_responses() -> dict[str, Response]:
-    """Return what each layer of torchvision's VGG19 (IMAGENET1K_V1) answers."""
-    text = resources.files("nst_core").joinpath(FIGURES).read_text(encoding="utf-8")
-    return {layer: Response(*figures) for layer, figures in json.loads(text).items()}
 
 
 def _response(features: Tensor) -> Response:

@@ -17,7 +17,7 @@ from nst_core.errors import (
     WeightsUnavailable,
 )
 from nst_core.layers import LAYERS, depth
-from nst_core.losses import gram, relative_loss
+from nst_core.losses import energy, gram, relative_loss
 from nst_core.objective import Objective
 from nst_core.params import StyleParams
 from nst_core.pixels import preprocess
@@ -62,7 +62,8 @@ def style_distance(picture, painting, network):
             network.features(preprocess(each, size), layers)
             for each, size in ((picture, None), (painting, (picture.width, picture.height)))
         )
-        return sum(relative_loss(gram(found[x]), gram(wanted[x])).item() for x in layers)
+        grams = [(gram(found[layer]), gram(wanted[layer])) for layer in layers]
+        return sum(relative_loss(ours, its, energy(its)).item() for ours, its in grams)
 
 
 def test_total_loss_falls_by_two_fifths_within_each_scale(photo, painting, network):

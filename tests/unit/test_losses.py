@@ -59,16 +59,22 @@ def test_style_loss_is_equations_3_and_4():
 def test_relative_loss_ignores_a_common_factor():
     found, target = features(3, 4, 5), features(3, 4, 5, seed=1)
 
-    loss = losses.relative_loss(1000 * found, 1000 * target)
+    loss = losses.relative_loss(1000 * found, 1000 * target, losses.energy(1000 * target))
 
-    assert loss.item() == pytest.approx(losses.relative_loss(found, target).item())
-    assert losses.relative_loss(torch.zeros_like(target), target).item() == pytest.approx(1)
+    unscaled = losses.relative_loss(found, target, losses.energy(target))
+    assert loss.item() == pytest.approx(unscaled.item())
+
+
+def test_energy_is_the_mean_squared_length():
+    three, four = torch.tensor([3.0, 0.0]), torch.tensor([[0.0], [4.0]])
+
+    assert losses.energy(three, four).item() == pytest.approx((9 + 16) / 2)
 
 
 def test_relative_loss_of_an_empty_target_is_finite():
     zeros = torch.zeros(1, 3, 2, 2)
 
-    assert losses.relative_loss(zeros, zeros).item() == 0
+    assert losses.relative_loss(zeros, zeros, losses.energy(zeros)).item() == 0
 
 
 def test_total_variation_counts_both_directions():
@@ -93,7 +99,7 @@ def test_bfloat16_features_are_summed_in_float32():
     [
         lambda x: losses.content_loss(x, features(2, 3, 4, seed=1)),
         lambda x: losses.style_loss(losses.gram(x), losses.gram(features(2, 3, 4, seed=1))),
-        lambda x: losses.relative_loss(x, features(2, 3, 4, seed=1)),
+        lambda x: losses.relative_loss(x, features(2, 3, 4, seed=1), torch.tensor(7.0)),
         losses.total_variation,
     ],
     ids=["content", "style", "relative", "tv"],

@@ -72,18 +72,21 @@ def test_border_repeats_the_edge_pixel():
     network = Vgg(narrow_state(), name="file")
     picture = noise(6, 7)
 
-    padded = network.features(functional.pad(picture, (1,) * 4, mode="replicate"), ["conv1_1"])
+    found = network.features(picture, ["conv1_1", "relu1_1", "conv1_2"])
 
-    inner = padded["conv1_1"][..., 1:-1, 1:-1]
-    torch.testing.assert_close(network.features(picture, ["conv1_1"])["conv1_1"], inner)
+    for source, layer in ((picture, "conv1_1"), (found["relu1_1"], "conv1_2")):
+        weight, bias = network._convs[layer]
+        padded = functional.pad(source, (1,) * 4, mode="replicate")
+        torch.testing.assert_close(found[layer], functional.conv2d(padded, weight, bias))
 
 
-def test_flat_picture_has_no_frame_in_the_first_layer():
+def test_flat_picture_has_no_frame_in_any_layer():
     network = Vgg(narrow_state(), name="file")
 
-    found = network.features(torch.full((1, 3, 8, 8), 0.7), ["conv1_1"])["conv1_1"]
+    features = network.features(torch.full((1, 3, 32, 32), 0.7), network.layers[:30])
 
-    torch.testing.assert_close(found, found[..., :1, :1].expand_as(found))
+    for found in features.values():
+        torch.testing.assert_close(found, found[..., :1, :1].expand_as(found))
 
 
 def test_gradient_of_picture_agrees_with_finite_differences():
