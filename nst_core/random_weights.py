@@ -17,7 +17,7 @@ from nst_core.pixels import normalise
 
 #: A difference in content features counts so much more than with trained weights. Random filters
 #: hold on to a photograph's layout that much less; found by eye.
-CONTENT_GAIN = 20.0
+CONTENT_GAIN = 10.0
 
 _SEED = 0
 _CALIBRATION_EDGE = 128

@@ -130,7 +130,13 @@ def _pool(x: Tensor, pooling: Pooling) -> Tensor:
 
 
 def _repeat_edge(x: Tensor) -> Tensor:
-    """Pad (1, C, H, W) by one pixel; unlike torch's own, its gradient is deterministic on CUDA."""
+    """Pad (1, C, H, W) by one pixel on every side.
+
+    Torch's own padding is quick, but its gradient on CUDA adds up in no fixed order, and so would
+    not give the same bits twice.
+    """
+    if x.device.type == "cpu":
+        return functional.pad(x, (1, 1, 1, 1), mode="replicate")
     x = torch.cat((x[:, :, :1], x, x[:, :, -1:]), dim=2)
     return torch.cat((x[..., :1], x, x[..., -1:]), dim=3)
 
