@@ -28,7 +28,7 @@ serve: $(STAMP) ## run the server on this machine until Ctrl-C: [PORT=8000]
 	@exec $(BIN)/nst serve --stop-with-parent $(if $(PORT),--port $(PORT))
 
 test: $(STAMP) ## every test that this machine can run: [ARGS='-k lease']
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from api.client import NstClient
+from tests.services import postgres_url  # noqa: F401 - a fixture
 
 SAMPLES = Path(__file__).parents[2] / "api" / "samples"
 NST = [sys.executable, "-m", "api"]
@@ -21,7 +22,9 @@ NST = [sys.executable, "-m", "api"]
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """Return an environment in which nothing of this machine's own setting is left."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NST_")}
-    return {**clean, "NST_DATA_DIR": str(data_dir), "NST_WEIGHTS": "random", **more}
+    # One thread: the tests run side by side, and threads of two runs wait for each other.
+    calm = {"OMP_NUM_THREADS": "1", "NST_DATA_DIR": str(data_dir), "NST_WEIGHTS": "random"}
+    return {**clean, **calm, **more}
 
 
 class Server:

@@ -1,13 +1,12 @@
 """The path of a job, from two pictures over HTTP to a result, through every real part."""
 
 import io
-import subprocess
 from pathlib import Path
 
 import httpx
 from PIL import Image
 
-from tests.e2e.conftest import NST, SAMPLES, Server, environment, wait_until
+from tests.e2e.conftest import Server, serving, wait_until
 
 
 def test_two_pictures_become_a_result(server: Server, submit):
@@ -65,23 +64,10 @@ def test_running_job_is_cancelled_within_seconds(server: Server, submit):
     assert server.client.get(job_id).progress.step < 5000
 
 
-def test_command_line_submits_watches_and_writes_the_result(server: Server, tmp_path: Path):
-    output = tmp_path / "out.webp"
-    done = subprocess.run(
-        [
-            *(*NST, "submit", str(SAMPLES / "content.jpg"), str(SAMPLES / "style.jpg")),
-            *("--url", server.url, "-o", str(output)),
-            *("--size", "64", "--steps", "3", "--scales", "1", "--format", "webp"),
-        ],
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def test_the_stack_runs_on_postgresql(tmp_path: Path, postgres_url: str, submit):
+    with serving(tmp_path / "data", NST_DATABASE_URL=postgres_url) as server:
+        job_id = submit(server)
+        states = list(server.client.watch(job_id))
 
-    assert done.returncode == 0, done.stderr
-    assert "succeeded" in done.stdout
-    assert "weights: random" in done.stderr
-    with Image.open(output) as picture:
-        assert picture.format == "WEBP"
+    assert states[-1].status == "succeeded"
+    assert not (tmp_path / "data" / "nst.db").exists()

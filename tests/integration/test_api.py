@@ -426,6 +426,29 @@ def test_snapshots_are_listed_and_fetched_by_step(http, app):
     assert (missing.status_code, missing.json["code"]) == (404, "snapshot_not_found")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("POST", "/cancel"),
+        ("GET", "/result"),
+        ("GET", "/snapshots"),
+        ("GET", "/snapshots/latest"),
+        ("GET", "/snapshots/20"),
+    ],
+)
+def test_job_of_another_owner_does_not_exist(http, app, method, path):
+    job_id = post(http, form()).json["id"]
+    run_to_result(app, job_id)
+    with app.extensions["nst"].database.writing() as session:
+        session.execute(text("UPDATE job SET owner = 'somebody else'"))
+
+    answer = http.open(f"/v1/jobs/{job_id}{path}", method=method)
+
+    assert (answer.status_code, answer.json["code"]) == (404, "job_not_found")
+    assert http.get("/v1/jobs").json["data"] == []
+
+
 def test_params_schema_is_the_models_own(http):
     schema = http.get("/v1/params/schema").json
 
@@ -465,10 +488,14 @@ def test_storage_that_is_full_is_a_503_and_no_job(http, app, settings):
     assert count_jobs(app) == 0
 
 
-def test_unforeseen_error_is_a_500_without_its_insides(http, app, monkeypatch):
+def test_unforeseen_error_is_a_500_without_its_insides_and_leaves_no_file(
+    http, settings, monkeypatch
+):
     monkeypatch.setattr("api.jobs.lifecycle.submit", lambda *_: 1 / 0)
 
     answer = post(http, form())
+
+    assert not list((settings.data_dir / "files").rglob("*.*"))
 
     assert (answer.status_code, answer.content_type) == (500, PROBLEM)
     assert "division" not in json.dumps(answer.json)

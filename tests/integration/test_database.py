@@ -1,5 +1,11 @@
 """Migrations: up, down and up again on both databases, and equal to the records."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -30,3 +36,18 @@ def test_migrating_twice_changes_nothing(database: Database):
 
     with database.engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0001"
+
+
+@pytest.mark.parametrize("kind", ["sqlite_url", "postgres_url"])
+def test_alembics_own_command_goes_up_and_down(kind: str, request: pytest.FixtureRequest):
+    env = {**os.environ, "NST_DATABASE_URL": request.getfixturevalue(kind)}
+
+    for move in (("downgrade", "base"), ("upgrade", "head")):
+        done = subprocess.run(
+            [sys.executable, "-m", "alembic", *move],
+            cwd=Path(__file__).parents[2],
+            env=env,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

@@ -215,6 +215,16 @@ def test_scale_ended_by_tolerance_stays_ended_after_resume(photo, painting, narr
     assert resumed.total_steps == len(straight)
 
 
+def test_resumed_run_ends_by_tolerance_where_the_uninterrupted_one_does(photo, painting, narrow):
+    params = small(steps=60, tolerance=0.9)
+    straight = run(photo, painting, params, narrow)
+
+    saved = stop_at(5, photo, painting, params, narrow)
+    resumed = run(photo, painting, params, narrow, resume=saved)
+
+    assert (resumed.step, resumed.losses) == (straight.step, straight.losses)
+
+
 @pytest.mark.parametrize("init", ["content", "random", "style"])
 def test_every_start_leads_to_a_picture_of_the_contents_shape(photo, painting, narrow, init):
     tall = painting.resize((50, 120))
