@@ -6,7 +6,7 @@ from api import jobs, pictures, problems, system
 from api.schemas import MAX_STYLES
 from api.services import Services, install
 from nst_jobs import logs, sweeper
-from nst_jobs.settings import Settings
+from nst_jobs.settings import Settings, read_settings
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> Flask:
 
 def serve_app() -> Flask:
     """Return the API as a gunicorn process runs it: configured from the environment, sweeping."""
-    settings = Settings()
+    settings = read_settings()
     logs.configure(settings.log_format)
     app = create_app(settings)
     parts = app.extensions["nst"]

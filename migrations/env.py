@@ -5,7 +5,7 @@ from sqlalchemy.engine import Connection
 
 from nst_jobs.database import Database
 from nst_jobs.records import Record
-from nst_jobs.settings import Settings
+from nst_jobs.settings import read_settings
 
 
 def _run(connection: Connection) -> None:
@@ -22,5 +22,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    with Database(Settings().database).engine.begin() as connection:
+    with Database(read_settings().database).engine.begin() as connection:
         _run(connection)

@@ -25,7 +25,7 @@ class NstError(Exception):
     """Says what went wrong and what the reader can do about it."""
 
     code: str = "internal_error"
-    status: ClassVar[int] = 500
+    status: int = 500
     retryable: ClassVar[bool] = True
 
     def __init__(self, message: str, *, hint: str = "") -> None:

@@ -7,6 +7,7 @@ NstError
 ├── SnapshotNotFound     no intermediate picture of that step
 ├── StorageError         the file store could not be read or written
 ├── RetriesExhausted     the attempts are used up
+├── InvalidSettings      an NST_… variable has a value that cannot be used
 └── Interrupted          why an attempt stops without a result; never shown to a client
     ├── LeaseLost        another attempt owns the job: touch nothing
     ├── Cancelled        somebody asked for it
@@ -63,6 +64,13 @@ class RetriesExhausted(NstError):
     """Every attempt that the job was allowed has failed."""
 
     code = "retries_exhausted"
+    retryable = False
+
+
+class InvalidSettings(NstError):
+    """An environment variable has a value that cannot be used."""
+
+    code = "invalid_settings"
     retryable = False
 
 

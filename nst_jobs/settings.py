@@ -5,10 +5,26 @@ Read once at a process's edge and passed down; nothing else reads the environmen
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nst_core.params import MAX_SIZE
+from nst_jobs.errors import InvalidSettings
+
+
+def read_settings() -> "Settings":
+    """Return the settings that the environment gives.
+
+    Raises:
+        InvalidSettings: a variable has a value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        found = [f"NST_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
+        raise InvalidSettings(
+            "; ".join(found), hint="Correct these environment variables, or unset them."
+        ) from error
 
 
 def default_data_dir() -> Path:

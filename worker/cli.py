@@ -5,7 +5,7 @@ import click
 from nst_core.cli import prepare
 from nst_core.errors import NstError
 from nst_jobs import logs
-from nst_jobs.settings import Settings
+from nst_jobs.settings import read_settings
 
 
 @click.command("worker")
@@ -18,7 +18,7 @@ def worker_command(device: str | None) -> None:
     # Torch takes seconds to load, and a machine without it still has `nst --help`.
     from worker import process  # noqa: PLC0415
 
-    settings = Settings()
+    settings = read_settings()
     if device:
         settings = settings.model_copy(update={"device": device})
     logs.configure(settings.log_format)

@@ -14,7 +14,7 @@ from api.commands.server import Stopped, stop_on_signals
 from api.embedded import Stack, bind, embedded_stack, prepare_weights
 from api.schemas import JobView, SnapshotView
 from nst_jobs import logs
-from nst_jobs.settings import Settings
+from nst_jobs.settings import read_settings
 
 #: At this size and number of steps two CPU cores need about a minute.
 DEMO_SIZE = 256
@@ -44,7 +44,7 @@ def demo_command(
     stop_on_signals()
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    settings = Settings().model_copy(update=_own_parts(output.absolute()))
+    settings = read_settings().model_copy(update=_own_parts(output.absolute()))
     logs.configure(settings.log_format)
     try:
         settings = prepare_weights(settings)

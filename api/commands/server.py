@@ -13,7 +13,7 @@ from api import doctor
 from api.embedded import Stack, bind, embedded_stack, gunicorn_argv, prepare_weights
 from nst_jobs import logs
 from nst_jobs.database import Database
-from nst_jobs.settings import Settings
+from nst_jobs.settings import read_settings
 
 _WATCH_SECONDS = 0.5
 _host_option = click.option(
@@ -42,7 +42,7 @@ def serve_command(*, host: str, port: int, workers: int, stop_with_parent: bool)
     from its checkpoint at the next start.
     """
     refuse_open_address(host)
-    settings = Settings()
+    settings = read_settings()
     logs.configure(settings.log_format)
     stop_on_signals()
     parent = os.getppid() if stop_with_parent else None
@@ -77,7 +77,7 @@ def api_command(*, host: str, port: int, processes: int) -> None:
 @click.option("--revision", default="head", show_default=True, help="`base` removes every table.")
 def migrate_command(revision: str) -> None:
     """Bring the database's tables up to date."""
-    settings = Settings()
+    settings = read_settings()
     database = Database(settings.database)
     database.migrate(revision)
     click.echo(f"{database.engine.url.render_as_string(hide_password=True)} is at {revision}")
@@ -87,7 +87,7 @@ def migrate_command(revision: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_command(*, as_json: bool) -> None:
     """Say what would stop nst-server from working here, and the remedy."""
-    findings = doctor.examine(Settings())
+    findings = doctor.examine(read_settings())
     click.echo(doctor.as_json(findings) if as_json else doctor.as_text(findings))
     if any(finding.level == "error" for finding in findings):
         raise SystemExit(1)
