@@ -25,7 +25,7 @@ def preprocess(picture: Image.Image, size: tuple[int, int] | None = None) -> Ten
     """
     if size is not None and size != picture.size:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1).contiguous()
+    pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
     return normalise(pixels.unsqueeze(0).float() / 255)
 
 

