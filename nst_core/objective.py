@@ -78,7 +78,7 @@ class Objective:
 
     def _content(self, features: dict[str, Tensor]) -> Tensor:
         """Return the distance to the photo's features, as a share of their energy."""
-        return self._network.content_gain * _weighted(
+        return _weighted(
             self._params.content_layers,
             lambda layer: losses.relative_loss(
                 features[layer], self._contents[layer], losses.energy(self._contents[layer])

@@ -78,9 +78,9 @@ class StyleParams(BaseModel):
         "mean the same at every size and with every network. gatys: the sums of the 2016 paper.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
-    style_weight: Weight = Field(10.0, description="Weight of the style loss.")
+    style_weight: Weight = Field(15.0, description="Weight of the style loss.")
     tv_weight: Weight = Field(
-        0.3, description="Weight of total variation, which smooths pixel noise."
+        0.2, description="Weight of total variation, which smooths pixel noise."
     )
     style_blend: tuple[LayerWeight, ...] = Field(
         (), max_length=16, description="A weight for each style picture. Empty: all alike."

@@ -15,10 +15,6 @@ from nst_core.activations import EDGE, known_responses
 from nst_core.layers import LAYERS, WIDTHS, depth, downsampling
 from nst_core.pixels import normalise
 
-#: A difference in content features counts so much more than with trained weights. Random filters
-#: hold on to a photograph's layout that much less; found by eye.
-CONTENT_GAIN = 10.0
-
 _SEED = 0
 _CALIBRATION_EDGE = 128
 #: Share of unsmoothed noise in a filter: 0 gives washed-out shapes, far above 1 mere pixel noise.

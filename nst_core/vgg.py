@@ -22,21 +22,12 @@ class Vgg:
     """VGG19 up to the last convolution that the weights hold.
 
     `name` is the label by which people know the weights; `notice`, when not empty, is what they
-    should be told before a picture is made with them. `content_gain` makes up for weights that hold
-    on to content less than trained ones, so that content_weight and style_weight mean the same.
+    should be told before a picture is made with them.
     """
 
-    def __init__(
-        self,
-        state: Mapping[str, Tensor],
-        *,
-        name: str,
-        notice: str = "",
-        content_gain: float = 1.0,
-    ) -> None:
+    def __init__(self, state: Mapping[str, Tensor], *, name: str, notice: str = "") -> None:
         self.name = name
         self.notice = notice
-        self.content_gain = content_gain
         self._convs = _convolutions(state)
 
     @property
@@ -62,7 +53,7 @@ class Vgg:
             for layer, tensors in self._convs.items()
             for part, tensor in zip(("weight", "bias"), tensors, strict=True)
         }
-        return type(self)(state, name=self.name, notice=self.notice, content_gain=self.content_gain)
+        return type(self)(state, name=self.name, notice=self.notice)
 
     def require(self, layers: Iterable[str]) -> None:
         """Check that every one of `layers` can be computed.

@@ -15,7 +15,7 @@ from torchvision.models import VGG19_Weights  # type: ignore[import-untyped]  # 
 
 from nst_core.download import DownloadFailed, OnProgress, download, file_hash
 from nst_core.errors import WeightsUnavailable
-from nst_core.random_weights import CONTENT_GAIN, random_state
+from nst_core.random_weights import random_state
 from nst_core.vgg import Vgg
 
 IMAGENET_URL: str = VGG19_Weights.IMAGENET1K_V1.url
@@ -48,12 +48,14 @@ def load_network(
     Raises:
         WeightsUnavailable: the weights are not to be had here; the hint says what to do.
     """
-    choice, notice = resolve(choice, cache_dir=cache_dir, on_progress=on_progress)
+    notice = ""
+    if choice == "auto":
+        choice, notice = resolve(choice, cache_dir=cache_dir, on_progress=on_progress)
     if choice == "imagenet":
         path = fetch_imagenet(cache_dir, on_progress=on_progress)
         network = Vgg(read_state(path), name="imagenet")
     elif choice == "random":
-        network = Vgg(random_state(), name="random", notice=notice, content_gain=CONTENT_GAIN)
+        network = Vgg(random_state(), name="random", notice=notice)
     else:
         path = Path(choice).expanduser()
         network = Vgg(read_state(path), name=f"file:{path.stem}@{file_hash(path)[:8]}")

@@ -2,17 +2,7 @@
 
 from collections.abc import Sequence
 
-from nst_core.schedule import Scale
-
-
-def pixel_steps(plan: Sequence[Scale], steps: int) -> int:
-    """Return the work of the plan's first `steps` steps; a step's cost goes with its pixels."""
-    work = 0
-    for scale in plan:
-        here = min(steps, scale.steps)
-        work += here * scale.width * scale.height
-        steps -= here
-    return work
+from nst_core.schedule import Scale, pixel_steps
 
 
 def eta_seconds(
