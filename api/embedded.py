@@ -82,21 +82,33 @@ class Stack:
 
 @contextmanager
 def embedded_stack(
-    settings: Settings, *, listener: socket.socket, workers: int = 1, log_dir: Path | None = None
+    settings: Settings,
+    *,
+    listener: socket.socket,
+    state_dir: Path,
+    workers: int = 1,
+    log_dir: Path | None = None,
 ) -> Iterator[Stack]:
-    """Run the whole service until the block ends; `listener` is the API's bound socket.
+    """Run the whole service until the block ends.
+
+    Args:
+        settings: what its parts read.
+        listener: the API's bound socket.
+        state_dir: folder of the broker's data, and of the lock that keeps a second stack away.
+        workers: number of worker processes.
+        log_dir: folder of the parts' logs; None shows them on the terminal.
 
     Raises:
-        StackFailed: a part does not start, or the data folder is another server's.
+        StackFailed: a part does not start, or the folder is another server's.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    state_dir.mkdir(parents=True, exist_ok=True)
     if log_dir:
         log_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(settings.data_dir / "serve.lock") as lock:
+    with _locked(state_dir / "serve.lock") as lock:
         database = Database(settings.database)
         database.migrate()
         database.close()
-        settings, parts = _parts(settings, listener, workers)
+        settings, parts = _parts(settings, listener, state_dir / "valkey", workers)
         for part in parts:
             part.log = str(log_dir / f"{part.name}.log") if log_dir else None
         supervisor = subprocess.Popen(  # noqa: S603 - our own command line
@@ -180,14 +192,14 @@ def prepare_weights(settings: Settings) -> Settings:
 
 
 def _parts(
-    settings: Settings, listener: socket.socket, workers: int
+    settings: Settings, listener: socket.socket, valkey_dir: Path, workers: int
 ) -> tuple[Settings, list[Part]]:
     """Return the settings that every part reads, and the parts in the order of their start."""
     parts = []
     if not settings.broker_url:
-        path = _socket_path(settings.data_dir / "valkey")
+        path = _socket_path(valkey_dir)
         settings = settings.model_copy(update={"broker_url": f"redis+socket://{path}"})
-        parts.append(Part("valkey", _valkey_argv(path, settings.data_dir / "valkey")))
+        parts.append(Part("valkey", _valkey_argv(path, valkey_dir)))
     for number in range(1, workers + 1):
         parts.append(Part(f"worker-{number}", [sys.executable, "-m", "api", "worker"]))
     descriptor = listener.fileno()

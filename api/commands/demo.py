@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from rich.console import Console
@@ -44,13 +45,21 @@ def demo_command(
     stop_on_signals()
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    settings = read_settings().model_copy(update=_own_parts(output.absolute()))
+    for path in (*output.glob("step-*.jpg"), *output.glob("result.*")):
+        path.unlink()  # of an earlier demo, with which this one's would be mixed up
+    settings = read_settings()
     logs.configure(settings.log_format)
     try:
         settings = prepare_weights(settings)
         with (
+            TemporaryDirectory(prefix="nst-demo-") as state,
             bind("127.0.0.1", 0) as listener,
-            embedded_stack(settings, listener=listener, log_dir=output / "logs") as stack,
+            embedded_stack(
+                settings.model_copy(update=_own_parts(Path(state))),
+                listener=listener,
+                state_dir=Path(state),
+                log_dir=output / "logs",
+            ) as stack,
             NstClient(stack.url) as client,
         ):
             job = client.submit(
@@ -68,10 +77,13 @@ def demo_command(
     click.echo(f"weights: {job.weights}\ntime: {time.monotonic() - started:.0f} s in all")
 
 
-def _own_parts(output: Path) -> dict[str, object]:
+def _own_parts(state: Path) -> dict[str, str]:
     """Return the settings that keep a demo out of any other server's way."""
-    data_dir = output / "data"
-    return {"data_dir": data_dir, "database_url": "", "broker_url": "", "storage_url": ""}
+    return {
+        "database_url": f"sqlite:///{state / 'nst.db'}",
+        "storage_url": (state / "files").as_uri(),
+        "broker_url": "",
+    }
 
 
 class _Demo:

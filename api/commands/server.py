@@ -50,7 +50,9 @@ def serve_command(*, host: str, port: int, workers: int, stop_with_parent: bool)
         settings = prepare_weights(settings)
         with (
             bind(host, port) as listener,
-            embedded_stack(settings, listener=listener, workers=workers) as stack,
+            embedded_stack(
+                settings, listener=listener, state_dir=settings.data_dir, workers=workers
+            ) as stack,
         ):
             click.echo(f"nst-server listens on {stack.url} (Ctrl-C stops it)")
             watch_until_stopped(stack, parent)

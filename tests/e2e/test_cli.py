@@ -138,16 +138,18 @@ def test_setting_that_makes_no_sense_is_named(nst):
 
 def test_demo_leaves_pictures_and_says_what_made_them(nst, tmp_path: Path):
     output = tmp_path / "demo"
+    output.mkdir()
+    (output / "step-9999.jpg").write_bytes(b"of an earlier demo")
 
-    done = nst("demo", "-o", str(output), "--size", "64", "--steps", "40")
+    done = nst("demo", "-o", str(output), "--size", "64", "--steps", "50")
 
     assert done.returncode == 0, done.stderr
     assert f"result:   {output}/result.png" in done.stdout
     assert "weights: random" in done.stdout
     assert sorted(path.name for path in output.glob("*.*g")) == [
         "result.png",
-        "step-0020.jpg",
-        "step-0040.jpg",
+        "step-0025.jpg",
+        "step-0050.jpg",
     ]
     assert not (tmp_path / "data").exists()
 
