@@ -43,6 +43,15 @@ def count_due(session: Session, *, now: datetime | None = None) -> int:
     return session.scalar(due) or 0
 
 
+def seconds_to_next_due(session: Session, *, now: datetime | None = None) -> float | None:
+    """Return when the first back-off ends; None when no job is backing off."""
+    now = now or database_now(session)
+    first = session.scalar(
+        select(func.min(Job.due_at)).where(Job.status == Status.QUEUED, Job.due_at > now)
+    )
+    return (first - now).total_seconds() if first else None
+
+
 def queue_position(session: Session, job: Job) -> int:
     """Return the place of a queued job in line, 1 being next; a running owner's load aside."""
     ahead = (Job.priority > job.priority) | (

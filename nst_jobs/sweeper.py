@@ -6,6 +6,7 @@ and can be done twice. There is no leader and no schedule.
 
 import random
 import threading
+import time
 
 import structlog
 
@@ -17,6 +18,8 @@ from nst_jobs.storage import Storage
 
 SWEEP_SECONDS = 5.0
 _JITTER = 0.3
+#: So that the job is due for sure when the sweep comes.
+_DUE_MARGIN_SECONDS = 0.05
 #: More wake-ups than any fleet has idle workers would only be answered by "nothing due".
 _MOST_WAKE_UPS = 64
 
@@ -47,16 +50,26 @@ def top_up(database: Database, queue: Queue) -> None:
             return
 
 
+def pause_seconds(database: Database) -> float:
+    """Return how long to wait before the next sweep: less when a back-off ends before."""
+    regular = SWEEP_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+    with database.reading() as session:
+        soon = due.seconds_to_next_due(session)
+    return regular if soon is None else min(regular, soon + _DUE_MARGIN_SECONDS)
+
+
 def start(
     settings: Settings, database: Database, queue: Queue, storage: Storage
 ) -> threading.Thread:
     """Sweep every few seconds, off the beat of the other processes, until the process ends."""
 
     def run() -> None:
-        pause = threading.Event()
-        while not pause.wait(SWEEP_SECONDS * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311 - no secret
+        pause = SWEEP_SECONDS
+        while True:
+            time.sleep(pause)
             try:
                 sweep(database, queue, storage, retention_hours=settings.retention_hours)
+                pause = pause_seconds(database)
             except Exception as error:  # noqa: BLE001 - the next sweep tries again, whatever it was
                 logger.warning("sweep_failed", error=str(error))
 

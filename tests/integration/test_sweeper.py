@@ -7,6 +7,7 @@ import pytest
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from nst_core.errors import OutOfMemory
 from nst_jobs import artifacts, lifecycle, sweeper
 from nst_jobs.queue import Queue, make_celery
 from nst_jobs.settings import Settings
@@ -68,6 +69,19 @@ def test_job_of_a_silent_worker_is_reclaimed(database, submit, claim, queue, sto
 
     with pytest.raises(lifecycle.LeaseLost), database.writing() as session:
         lifecycle.renew(session, held)
+
+
+def test_next_sweep_comes_when_a_back_off_ends(database, submit, claim):
+    idle = sweeper.pause_seconds(database)
+    submit()
+    with database.writing() as session:
+        held = lifecycle.claim(session, worker="w", device_bytes=10**9, lease_seconds=30)
+        lifecycle.fail(session, held, OutOfMemory("full"))
+
+    pause = sweeper.pause_seconds(database)
+
+    assert 3.5 <= idle <= 6.5
+    assert 1.5 <= pause <= 2.1
 
 
 def test_files_of_expired_jobs_are_deleted(database, submit, queue, storage):
