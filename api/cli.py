@@ -9,6 +9,8 @@ import sys
 from importlib.metadata import entry_points
 
 import click
+from alembic.util.exc import CommandError
+from sqlalchemy.exc import SQLAlchemyError
 
 from api.client import ApiError, ServerUnreachable
 from api.commands import demo, jobs, server
@@ -50,15 +52,31 @@ for _command in (*jobs.COMMANDS, *server.COMMANDS, demo.demo_command):
 def main() -> None:
     """Run a command; every known error is a message with its remedy, and an exit code."""
     try:
-        nst.main(standalone_mode=True)
+        # Not standalone: click would exit with 1 on Ctrl-C, which is a failed job's code here.
+        sys.exit(nst.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        sys.exit(130)
     except NstError as error:
-        click.echo(f"Error: {error.message}", err=True)
-        if error.hint:
-            click.echo(error.hint, err=True)
+        _say(f"Error: {error.message}", error.hint)
         sys.exit(_exit_code(error))
+    except (SQLAlchemyError, CommandError) as error:
+        _say(f"Error: the database: {error}", "`nst doctor` looks for what is wrong.")
+        sys.exit(1)
     except BrokenPipeError:  # `nst list | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _say(f"Error: {error}", "`nst doctor` looks for what is wrong.")
+        sys.exit(1)
+
+
+def _say(*lines: str) -> None:
+    for line in filter(None, lines):
+        click.echo(line, err=True)
 
 
 def _exit_code(error: NstError) -> int:

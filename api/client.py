@@ -5,18 +5,23 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
+from pydantic import BaseModel
 
 from api.schemas import JobPage, JobView, Problem, SnapshotList, SnapshotView
 from nst_core.errors import NstError
+
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 #: A file on disk, or a picture's bytes.
 PictureSource = Path | bytes
 
 _MOST_PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 1.0
+#: What a server, or the proxy before it, says while something behind it is being restarted.
+_PASSING = (502, 503, 504)
 
 
 class ApiError(NstError):
@@ -41,7 +46,9 @@ class NstClient:
 
     def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds)
+        # No proxy of the environment stands between this machine and itself.
+        direct = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds, trust_env=not direct)
 
     def __enter__(self) -> Self:
         return self
@@ -79,12 +86,11 @@ class NstClient:
             "priority": str(priority),
             "metadata": json.dumps(dict(metadata or {})),
         }
-        answer = self._call("POST", "/v1/jobs", files=files, data=data)
-        return JobView.model_validate_json(answer.content)
+        return _read(JobView, self._call("POST", "/v1/jobs", files=files, data=data))
 
     def get(self, job_id: str) -> JobView:
         """Return a job."""
-        return JobView.model_validate_json(self._call("GET", f"/v1/jobs/{job_id}").content)
+        return _read(JobView, self._call("GET", f"/v1/jobs/{job_id}"))
 
     def watch(self, job_id: str) -> Iterator[JobView]:
         """Yield a job now and whenever it has changed, until it has ended.
@@ -98,7 +104,9 @@ class NstClient:
                     "GET", f"/v1/jobs/{job_id}", headers={"If-None-Match": etag} if etag else {}
                 )
                 silent_since = None
-            except ServerUnreachable:
+            except (ServerUnreachable, ApiError) as error:
+                if error.status not in _PASSING:
+                    raise
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > _MOST_PATIENCE_SECONDS:
                     raise
@@ -106,7 +114,7 @@ class NstClient:
                 continue
             if answer.status_code != httpx.codes.NOT_MODIFIED:
                 etag = answer.headers.get("ETag", "")
-                job = JobView.model_validate_json(answer.content)
+                job = _read(JobView, answer)
                 yield job
                 if job.ended:
                     return
@@ -118,17 +126,15 @@ class NstClient:
         """Return a page of jobs, newest first."""
         query = {"status": status, "limit": limit, "cursor": cursor}
         given = {name: value for name, value in query.items() if value is not None}
-        return JobPage.model_validate_json(self._call("GET", "/v1/jobs", params=given).content)
+        return _read(JobPage, self._call("GET", "/v1/jobs", params=given))
 
     def cancel(self, job_id: str) -> JobView:
         """Cancel a job, or ask its worker to stop."""
-        answer = self._call("POST", f"/v1/jobs/{job_id}/cancel")
-        return JobView.model_validate_json(answer.content)
+        return _read(JobView, self._call("POST", f"/v1/jobs/{job_id}/cancel"))
 
     def snapshots(self, job_id: str) -> Sequence[SnapshotView]:
         """Return the intermediate pictures so far, by step."""
-        answer = self._call("GET", f"/v1/jobs/{job_id}/snapshots")
-        return SnapshotList.model_validate_json(answer.content).data
+        return _read(SnapshotList, self._call("GET", f"/v1/jobs/{job_id}/snapshots")).data
 
     def picture(self, path: str) -> bytes:
         """Return the picture at a link that the server gave."""
@@ -165,16 +171,28 @@ def _file(source: PictureSource) -> tuple[str, bytes]:
     return (source.name, source.read_bytes())
 
 
+def _read(shape: type[_Shape], answer: httpx.Response) -> _Shape:
+    try:
+        return shape.model_validate_json(answer.content)
+    except ValueError as error:
+        raise ApiError(_not_ours(answer)) from error
+
+
 def _problem(answer: httpx.Response) -> Problem:
     try:
         return Problem.model_validate_json(answer.content)
-    except ValueError:  # not this server's answer: a proxy's, say
-        text = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
-        return Problem(
-            type="about:blank",
-            title="No problem document",
-            status=answer.status_code,
-            detail=text,
-            instance=answer.request.url.path,
-            code="unexpected_answer",
-        )
+    except ValueError:
+        return _not_ours(answer)
+
+
+def _not_ours(answer: httpx.Response) -> Problem:
+    """Return a problem for an answer that this server would not give: a proxy's, say."""
+    url = answer.request.url
+    return Problem(
+        type="about:blank",
+        title="Unexpected answer",
+        status=answer.status_code,
+        detail=f"{url} answered {answer.status_code} with something that is not nst-server's",
+        instance=url.path,
+        code="unexpected_answer",
+    )

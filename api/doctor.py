@@ -12,10 +12,11 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.services import Services
-from api.system import check_broker, check_storage
 from nst_core.errors import NstError
+from nst_jobs.database import Database
+from nst_jobs.queue import BROKER_ERRORS, Queue, make_celery
 from nst_jobs.settings import Settings
+from nst_jobs.storage import open_storage
 
 _ROOM_BYTES = 2 * 2**30
 _MARKS = {"ok": "ok  ", "warning": "WARN", "error": "FAIL"}
@@ -75,16 +76,16 @@ def _data_dir(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
-    parts = Services.connect(settings)
-    shown = parts.database.engine.url.render_as_string(hide_password=True)
+    database = Database(settings.database)
+    shown = database.engine.url.render_as_string(hide_password=True)
     try:
-        with parts.database.reading() as session:
+        with database.reading() as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         remedy = "See that the server runs and that NST_DATABASE_URL is right."
         return Finding("database", "error", f"{shown}: {error}", remedy)
     try:
-        with parts.database.reading() as session:
+        with database.reading() as session:
             session.execute(text("SELECT 1 FROM job LIMIT 1"))
     except SQLAlchemyError:
         remedy = "Run `nst migrate`; `nst serve` does it by itself."
@@ -95,18 +96,16 @@ def _database(settings: Settings) -> Finding:
 def _broker(settings: Settings) -> Finding:
     if not settings.broker_url:
         return Finding("broker", "ok", "none set: `nst serve` starts a Valkey of its own")
-    outcome = check_broker(Services.connect(settings))
-    if outcome != "ok":
+    try:
+        Queue(make_celery(settings)).depth()
+    except BROKER_ERRORS as error:
         remedy = "See that Redis or Valkey runs and that NST_BROKER_URL is right."
-        return Finding("broker", "error", outcome, remedy)
+        return Finding("broker", "error", f"does not answer: {error}", remedy)
     return Finding("broker", "ok", "answers")
 
 
 def _storage(settings: Settings) -> Finding:
-    outcome = check_storage(Services.connect(settings))
-    if outcome != "ok":
-        remedy = "See that the folder of NST_STORAGE_URL exists, is writable and has space."
-        return Finding("storage", "error", outcome, remedy)
+    open_storage(settings.storage).check()
     return Finding("storage", "ok", settings.storage)
 
 

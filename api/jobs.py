@@ -5,6 +5,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request, url_for
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from api.errors import InvalidRequest
@@ -33,6 +34,9 @@ def submit() -> Response:
     job_id = lifecycle.new_job_id()
     try:
         view = _record(job_id, checked, parts)
+    except DBAPIError:
+        # A COMMIT may have happened although its answer was lost: the files must stay.
+        raise
     except Exception:
         parts.storage.delete_all(artifacts.folder(job_id))
         raise
@@ -78,7 +82,10 @@ def cancel(job_id: UUID) -> Response:
     parts = services()
     with parts.database.writing() as session:
         job = lifecycle.cancel(session, str(job_id), LOCAL_OWNER)
-        return _answer(job_view(session, job, parts.settings))
+        view = job_view(session, job, parts.settings)
+    if view.ended:
+        artifacts.discard_checkpoints(parts.database, parts.storage, view.id)
+    return _answer(view)
 
 
 def find_job(session: Session, job_id: str) -> Job:

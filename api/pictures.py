@@ -86,7 +86,7 @@ def _picture(parts: Services, file: Artifact, caching: str) -> Response:
     response = Response(b"", content_type=file.media_type)
     response.set_etag(file.sha256)
     response.headers["Cache-Control"] = caching
-    if request.if_none_match.contains(file.sha256):
+    if request.if_none_match.contains_weak(file.sha256):
         response.status_code = 304
         return response
     response.set_data(parts.storage.get(file.key))

@@ -46,13 +46,19 @@ def _http(error: HTTPException) -> Response:
     status = error.code or 500
     detail = error.description or error.name
     if isinstance(error, RequestEntityTooLarge):
-        limit = request.max_content_length or 0
-        detail = f"The request is larger than {limit // 2**20} MiB. Send smaller pictures."
+        detail = _too_large()
     response = _answer(status, _HTTP_CODES.get(status, "http_error"), detail)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
     return response
+
+
+def _too_large() -> str:
+    limit = request.max_content_length or 0
+    if (request.content_length or 0) > limit:
+        return f"The request is larger than {limit // 2**20} MiB. Send smaller pictures."
+    return "A text field is too long, or there are too many fields."
 
 
 def _database(error: DBAPIError) -> Response:

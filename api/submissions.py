@@ -134,10 +134,13 @@ class _Check:
 def _parse(request: Request) -> dict[str, Any]:
     parsed: dict[str, Any] = {}
     for name in _TEXT_FIELDS:
-        if name not in request.form:
+        given = request.form.getlist(name)
+        if not given:
             continue
+        if len(given) > 1 or "\N{REPLACEMENT CHARACTER}" in given[0]:
+            raise MalformedRequest(f"{name} is given twice, or is not UTF-8")
         try:
-            parsed[name] = json.loads(request.form[name])
+            parsed[name] = json.loads(given[0])
         except (ValueError, RecursionError) as error:
             raise MalformedRequest(f"{name} is not JSON: {error}") from error
     return parsed

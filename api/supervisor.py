@@ -5,6 +5,7 @@ and ends everything, the last part first, when its standard input ends: because 
 closed it or has been killed. So there is one way to stop, and no way to leave something behind.
 """
 
+import ctypes
 import json
 import os
 import select
@@ -23,6 +24,9 @@ _RESTART_SECONDS = 1.0
 #: A part that has died this often within a minute will not come up.
 _MOST_DEATHS = 5
 _DEATHS_WITHIN_SECONDS = 60.0
+#: Linux tells a child when its parent has died; elsewhere a killed supervisor leaves its parts.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -38,7 +42,13 @@ class Part:
 
 def command_line(parts: Sequence[Part]) -> list[str]:
     """Return the command line of a supervisor for `parts`."""
-    return [sys.executable, "-m", "api.supervisor", json.dumps([asdict(part) for part in parts])]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "api.supervisor",
+        json.dumps([asdict(part) for part in parts]),
+    ]
 
 
 def main() -> None:
@@ -48,7 +58,8 @@ def main() -> None:
     parts = [Part(**part) for part in json.loads(sys.argv[1])]
     running: list[subprocess.Popen[bytes]] = []
     try:
-        running += [launch(part) for part in parts]
+        for part in parts:
+            running.append(launch(part))
         while not select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
             for place, part in enumerate(parts):
                 if running[place].poll() is not None:
@@ -69,7 +80,7 @@ def launch(part: Part) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
             pass_fds=tuple(part.pass_fds),
-            preexec_fn=_default_signals,
+            preexec_fn=_prepare_child,
         )
 
 
@@ -110,10 +121,12 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
-def _default_signals() -> None:
-    """Undo what the child would inherit: an ignored SIGTERM could not drain it."""
+def _prepare_child() -> None:
+    """Undo what the child would inherit, and tie it to this process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)  # an ignored SIGTERM could not drain it
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ from importlib.metadata import version
 
 import structlog
 from flask import Blueprint, Response, jsonify, url_for
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.services import Services, services
 from nst_core.params import PRESETS, StyleParams
 from nst_jobs.errors import StorageError
+from nst_jobs.queue import BROKER_ERRORS
 
 blueprint = Blueprint("system", __name__)
 
@@ -71,7 +70,7 @@ def check_broker(parts: Services) -> str:
     """Return `ok`, or why the broker cannot be used."""
     try:
         parts.queue.depth()
-    except (OperationalError, RedisError, OSError) as error:
+    except BROKER_ERRORS as error:
         logger.warning("broker_check_failed", error=str(error))
         return "the broker does not answer; jobs are kept and start when it is back"
     return "ok"

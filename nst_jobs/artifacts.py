@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from nst_core.images import MEDIA_TYPES, SUFFIXES
+from nst_jobs.database import Database
 from nst_jobs.records import Artifact, ArtifactKind
 from nst_jobs.storage import Storage
 
@@ -116,14 +117,20 @@ def latest_checkpoint(session: Session, job_id: str) -> Artifact | None:
     return next(reversed(_of(session, job_id, ArtifactKind.CHECKPOINT)), None)
 
 
-def drop_checkpoints(session: Session, job_id: str, *, keep: str | None = None) -> list[str]:
-    """Delete the rows of checkpoints but for `keep`; return the keys, whose files may go."""
+def drop_checkpoints(session: Session, job_id: str) -> list[str]:
+    """Delete the rows of a job's checkpoints; return the keys, whose files may go."""
     gone = delete(Artifact).where(
         Artifact.job_id == job_id, Artifact.kind == ArtifactKind.CHECKPOINT
     )
-    if keep is not None:
-        gone = gone.where(Artifact.key != keep)
     return list(session.scalars(gone.returning(Artifact.key)))
+
+
+def discard_checkpoints(database: Database, storage: Storage, job_id: str) -> None:
+    """Delete the checkpoints of a job that has ended: first the rows, then the files."""
+    with database.writing() as session:
+        gone = drop_checkpoints(session, job_id)
+    for key in gone:
+        storage.delete(key)
 
 
 def _of(session: Session, job_id: str, *kinds: ArtifactKind) -> Sequence[Artifact]:

@@ -19,6 +19,8 @@ import migrations
 
 _BUSY_SECONDS = 20
 _BEGIN = "sqlite_begin"
+#: Any number that nothing else locks: of two migrations at once, the second waits.
+_MIGRATION_LOCK = 6_779_118
 
 
 class Database:
@@ -30,7 +32,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Give a session that sees one consistent state and blocks nobody."""
+        """Give a session that only reads and blocks nobody."""
         with Session(self.engine) as session:
             yield session
 
@@ -44,8 +46,11 @@ class Database:
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables to `revision`, `base` meaning that there are none."""
         config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        folder = str(Path(migrations.__file__).parent)
+        config.set_main_option("script_location", folder.replace("%", "%%"))
         with self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite's own lock does it there
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             move = command.downgrade if revision == "base" else command.upgrade
             move(config, revision)
@@ -67,9 +72,13 @@ def database_now(session: Session) -> datetime:
     return now.astimezone(UTC)
 
 
+#: A server that is gone without a word is noticed well within a lease.
+_POSTGRES = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+
+
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=_POSTGRES)
     path = sa.make_url(url).database
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)

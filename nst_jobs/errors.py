@@ -6,6 +6,7 @@ NstError
 ├── ResultNotReady       the job has no result yet, or will never have one
 ├── SnapshotNotFound     no intermediate picture of that step
 ├── StorageError         the file store could not be read or written
+│   └── FileMissing      it has no such file
 ├── RetriesExhausted     the attempts are used up
 ├── InvalidSettings      an NST_… variable has a value that cannot be used
 └── Interrupted          why an attempt stops without a result; never shown to a client
@@ -58,6 +59,10 @@ class StorageError(NstError):
 
     code = "storage_unavailable"
     status = 503
+
+
+class FileMissing(StorageError):
+    """The file store answers, and has no such file."""
 
 
 class RetriesExhausted(NstError):

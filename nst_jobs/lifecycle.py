@@ -20,7 +20,7 @@ from nst_jobs import artifacts, retries
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import database_now
 from nst_jobs.due import next_due
-from nst_jobs.errors import JobNotFound, LeaseLost, NotCancellable
+from nst_jobs.errors import Cancelled, JobNotFound, LeaseLost, NotCancellable
 from nst_jobs.records import Attempt, Event, Job, Status
 
 
@@ -150,6 +150,20 @@ def add_artifact(
     artifacts.add(session, claim.job_id, claim.attempt, file, now)
 
 
+def replace_checkpoint(
+    session: Session, claim: Claim, file: StoredFile, *, now: datetime | None = None
+) -> list[str]:
+    """Point at a newer checkpoint in place of the older ones; return their keys.
+
+    Raises:
+        LeaseLost: the job is no longer this attempt's; its checkpoints are untouched.
+    """
+    _lock(session, claim)
+    gone = artifacts.drop_checkpoints(session, claim.job_id)
+    add_artifact(session, claim, file, now=now)
+    return gone
+
+
 def succeed(
     session: Session,
     claim: Claim,
@@ -163,8 +177,11 @@ def succeed(
 
     Raises:
         LeaseLost: the job is no longer this attempt's.
+        Cancelled: its owner was told that it would be cancelled.
     """
     now = now or database_now(session)
+    if _lock(session, claim).cancel_requested_at is not None:
+        raise Cancelled(f"job {claim.job_id} was cancelled")
     values = {"progress": progress, "weights": weights, "error": None}
     _end_attempt(session, claim, Status.SUCCEEDED, "succeeded", now, **values)
     artifacts.add(session, claim.job_id, claim.attempt, result, now)

@@ -17,7 +17,10 @@ from nst_jobs.settings import Settings
 QUEUE = "nst"
 WAKE_TASK = "nst.wake"
 _PAUSE_SECONDS = 5.0
-_SOCKET_SECONDS = 5
+#: What a broker that cannot be reached raises, by whichever layer notices first.
+BROKER_ERRORS = (OperationalError, RedisError, OSError)
+#: More than the second for which a waiting consumer's call lasts.
+_SOCKET_SECONDS = 3
 
 logger = structlog.get_logger(__name__)
 
@@ -39,7 +42,7 @@ class Queue:
             return False
         try:
             self.app.send_task(WAKE_TASK, queue=QUEUE)
-        except (OperationalError, RedisError, OSError) as error:
+        except BROKER_ERRORS as error:
             self._silent_until = time.monotonic() + _PAUSE_SECONDS
             logger.warning("publish_failed", error=str(error))
             return False
@@ -49,7 +52,7 @@ class Queue:
         """Return how many wake-ups wait in the broker.
 
         Raises:
-            OperationalError, RedisError, OSError: the broker cannot be reached.
+            BROKER_ERRORS: the broker cannot be reached.
         """
         with self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel
@@ -62,8 +65,12 @@ class Queue:
 
 def make_celery(settings: Settings) -> Celery:
     """Return the Celery app that API and worker share."""
-    app = Celery("nst", broker=settings.broker, set_as_current=False)
+    app = Celery("nst", set_as_current=False)
     app.conf.update(
+        # Here, and not as an argument, which Celery's own CELERY_BROKER_URL would override.
+        broker_url=settings.broker,
+        broker_read_url=settings.broker,
+        broker_write_url=settings.broker,
         task_default_queue=QUEUE,
         # A live lease drops a redelivery anyway: a late ack adds only duplicates and poison loops.
         task_acks_late=False,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
 
 from nst_core.params import MAX_SIZE
 from nst_jobs.errors import InvalidSettings
@@ -64,14 +65,36 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(20, ge=1, description="Largest picture file, in MiB.")
     max_megapixels: int = Field(50, ge=1, description="Largest picture, in millions of pixels.")
     retention_hours: float = Field(
-        168, gt=0, description="How long an ended job and its pictures are kept."
+        168,
+        gt=0,
+        le=876_000,
+        allow_inf_nan=False,
+        description="How long an ended job and its pictures are kept.",
     )
     lease_seconds: float = Field(
-        30, gt=0, description="How long a silent worker keeps its job before another may take it."
+        30,
+        ge=5,
+        le=3600,
+        allow_inf_nan=False,
+        description="How long a silent worker keeps its job before another may take it.",
     )
     log_format: str = Field(
         "text", pattern="^(text|json)$", description="`text` for people, `json` for machines."
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("is not of the form sqlite:///… or postgresql://…")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("is not of the form redis://…, rediss://… or redis+socket://…")
+        return value
 
     @field_validator("data_dir")
     @classmethod
@@ -86,9 +109,11 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """Return the database's URL, the default filled in."""
-        url = self.database_url or f"sqlite:///{self.data_dir / 'nst.db'}"
+        if not self.database_url:
+            path = str(self.data_dir / "nst.db")
+            return URL.create("sqlite", database=path).render_as_string()
         # psycopg 3 is the driver that is installed; the bare scheme would ask for psycopg2.
-        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
 
     @property
     def broker(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from nst_jobs.errors import StorageError
+from nst_jobs.errors import FileMissing, StorageError
 
 _UNFINISHED = ".unfinished"
 
@@ -46,10 +46,13 @@ class Storage:
         """Return a file's bytes.
 
         Raises:
-            StorageError: there is no such file, or it cannot be read.
+            FileMissing: there is no such file.
+            StorageError: it cannot be read.
         """
         try:
             return self._path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise FileMissing(f"{key} is not in the file store") from error
         except OSError as error:
             raise _unavailable("read", key, error) from error
 

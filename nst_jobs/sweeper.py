@@ -12,7 +12,7 @@ import structlog
 
 from nst_jobs import artifacts, due, lifecycle
 from nst_jobs.database import Database
-from nst_jobs.queue import Queue
+from nst_jobs.queue import BROKER_ERRORS, Queue
 from nst_jobs.settings import Settings
 from nst_jobs.storage import Storage
 
@@ -27,16 +27,18 @@ logger = structlog.get_logger(__name__)
 
 
 def sweep(database: Database, queue: Queue, storage: Storage, *, retention_hours: float) -> None:
-    """Reclaim jobs of silent workers, forget expired ones, then wake workers for what is due."""
+    """Reclaim jobs of silent workers, wake workers for what is due, forget expired jobs."""
     with database.writing() as session:
         outcomes = lifecycle.reclaim(session)
     for job_id, status in outcomes.items():
         logger.warning("job_reclaimed", job_id=job_id, status=status)
+        if status.terminal:
+            artifacts.discard_checkpoints(database, storage, job_id)
+    top_up(database, queue)
     with database.writing() as session:
         forgotten = lifecycle.forget(session, retention_hours=retention_hours)
     for job_id in forgotten:
         storage.delete_all(artifacts.folder(job_id))
-    top_up(database, queue)
 
 
 def top_up(database: Database, queue: Queue) -> None:
@@ -45,7 +47,12 @@ def top_up(database: Database, queue: Queue) -> None:
         waiting = due.count_due(session)
     if not waiting:
         return
-    for _ in range(min(waiting, _MOST_WAKE_UPS) - queue.depth()):
+    try:
+        missing = min(waiting, _MOST_WAKE_UPS) - queue.depth()
+    except BROKER_ERRORS as error:
+        logger.warning("broker_unreachable", error=str(error))
+        return
+    for _ in range(missing):
         if not queue.wake():
             return
 
@@ -67,6 +74,7 @@ def start(
         pause = SWEEP_SECONDS
         while True:
             time.sleep(pause)
+            pause = SWEEP_SECONDS
             try:
                 sweep(database, queue, storage, retention_hours=settings.retention_hours)
                 pause = pause_seconds(database)

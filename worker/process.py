@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import billiard
 import structlog
@@ -52,7 +52,13 @@ class Child:
         sweeper.start(self._settings, workplace.database, self._queue, workplace.storage)
 
     def run_next(self) -> None:
-        """Claim the next due job and run it, if there is one."""
+        """Claim the next due job and run it, if there is one.
+
+        Raises:
+            SystemExit: this process is to make room for a fresh one, which Celery starts.
+        """
+        if self.draining.is_set():
+            self._make_room()
         workplace = self.workplace
         with workplace.database.writing() as session:
             claim = lifecycle.claim(
@@ -64,9 +70,12 @@ class Child:
         if claim is None:
             return
         lease = Lease(workplace.database, claim, draining=self.draining)
-        run_attempt(claim, workplace, lease)
-        if self.draining.is_set():
-            self._queue.wake()
+        if not run_attempt(claim, workplace, lease):
+            self._make_room()
+
+    def _make_room(self) -> NoReturn:
+        self._queue.wake()  # the message that brought us here is another worker's now
+        raise SystemExit(0)
 
     def drain(self, _signal: int, _frame: object) -> None:
         """Stop after the present step."""

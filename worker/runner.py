@@ -23,7 +23,7 @@ from nst_core.vgg import Vgg
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database
-from nst_jobs.errors import Cancelled, Draining, LeaseLost
+from nst_jobs.errors import Cancelled, Draining, FileMissing, LeaseLost
 from nst_jobs.lifecycle import Claim
 from nst_jobs.records import ArtifactKind, Status
 from nst_jobs.storage import Storage
@@ -48,8 +48,13 @@ class Workplace:
     device: Device
 
 
-def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> None:
-    """Run one attempt to its end and record what became of it."""
+def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> bool:
+    """Run one attempt to its end and record what became of it.
+
+    Returns:
+        Whether this process may run another: not when it drains, nor after an error that may lie
+        in the process itself, such as a device whose memory is in disorder.
+    """
     database = workplace.database
     log = logger.bind(job_id=claim.job_id, attempt=claim.attempt)
     log.info("attempt_started")
@@ -59,7 +64,7 @@ def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> None:
         log.info("job_succeeded")
     except LeaseLost as lost:
         log.warning("lease_lost", error=lost.message)
-        return
+        return True
     except Cancelled:
         with database.writing() as session:
             lifecycle.finish_cancelled(session, claim)
@@ -68,15 +73,17 @@ def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> None:
         with database.writing() as session:
             lifecycle.release(session, claim)
         log.info("job_released")
-        return
+        return False
     except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the job must hear of it
-        if not _record_failure(database, claim, error).terminal:
-            return
-    _drop_checkpoints(workplace, claim.job_id)
+        known = error if isinstance(error, NstError) else _unexpected(error)
+        if _record_failure(database, claim, known).terminal:
+            artifacts.discard_checkpoints(database, workplace.storage, claim.job_id)
+        return not known.retryable
+    artifacts.discard_checkpoints(database, workplace.storage, claim.job_id)
+    return True
 
 
-def _record_failure(database: Database, claim: Claim, error: Exception) -> Status:
-    known = error if isinstance(error, NstError) else _unexpected(error)
+def _record_failure(database: Database, claim: Claim, known: NstError) -> Status:
     with database.writing() as session:
         status = lifecycle.fail(session, claim, known)
     logger.warning(
@@ -86,15 +93,17 @@ def _record_failure(database: Database, claim: Claim, error: Exception) -> Statu
         code=known.code,
         error=known.message,
         status=status,
-        exc_info=known is not error,
+        exc_info=known.__cause__,
     )
     return status
 
 
 def _unexpected(error: Exception) -> NstError:
-    return NstError(
+    known = NstError(
         f"{type(error).__name__}: {error}", hint="The worker's log has the whole story."
     )
+    known.__cause__ = error
+    return known
 
 
 def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
@@ -157,7 +166,7 @@ class _Attempt:
             return None
         try:
             checkpoint = Checkpoint.from_bytes(self._workplace.storage.get(saved.key))
-        except CheckpointMismatch as error:
+        except (CheckpointMismatch, FileMissing) as error:
             logger.warning("checkpoint_refused", error=error.message)
             return None
         self._first_step = saved.step
@@ -191,8 +200,10 @@ class _Attempt:
         file = artifacts.store_checkpoint(
             storage, claim.job_id, claim.attempt, data, step=progress.step
         )
-        self._add(file)
-        _drop_checkpoints(self._workplace, claim.job_id, keep=file.key)
+        with self._workplace.database.writing() as session:
+            gone = lifecycle.replace_checkpoint(session, claim, file)
+        for key in gone:
+            storage.delete(key)
         self._saved = time.monotonic()
 
     def _store(
@@ -243,11 +254,3 @@ def _load_pictures(claim: Claim, workplace: Workplace) -> tuple[Image.Image, lis
         for file in (content, *styles)
     ]
     return decoded[0], decoded[1:]
-
-
-def _drop_checkpoints(workplace: Workplace, job_id: str, *, keep: str | None = None) -> None:
-    """Forget checkpoints that nobody will go on from: first the rows, then the files."""
-    with workplace.database.writing() as session:
-        gone = artifacts.drop_checkpoints(session, job_id, keep=keep)
-    for key in gone:
-        workplace.storage.delete(key)

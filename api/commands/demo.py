@@ -14,6 +14,7 @@ from api.client import NstClient
 from api.commands.server import Stopped, stop_on_signals
 from api.embedded import Stack, bind, embedded_stack, prepare_weights
 from api.schemas import JobView, SnapshotView
+from nst_core.options import params_from
 from nst_jobs import logs
 from nst_jobs.settings import read_settings
 
@@ -42,6 +43,8 @@ def demo_command(
     *, content: Path | None, style: Path | None, size: int, steps: int, output: Path
 ) -> None:
     """Start the server, stylise a picture over HTTP like any client, and stop it again."""
+    params = {"size": size, "steps": steps, "snapshot_every": _SNAPSHOT_EVERY}
+    params_from(params)  # what is wrong is said before anything is started
     stop_on_signals()
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,7 @@ def demo_command(
             job = client.submit(
                 content or _SAMPLES / "content.jpg",
                 [style or _SAMPLES / "style.jpg"],
-                params={"size": size, "steps": steps, "snapshot_every": _SNAPSHOT_EVERY},
+                params=params,
             )
             job = _Demo(client, stack, output).follow(job)
     except Stopped:

@@ -58,8 +58,7 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
 
     Prints the job's id; with --watch or -o it waits for the end.
     """
-    if output and not output.parent.is_dir():
-        raise click.BadParameter(f"the folder {output.parent} is not there", param_hint="-o")
+    _check_folder(output)
     with NstClient(url) as client:
         job = client.submit(content, styles, params=given(options), priority=priority)
         if not watch and not output:
@@ -80,6 +79,7 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
 @_json_option
 def watch_command(job_id: str, *, output: Path | None, url: str, as_json: bool) -> None:
     """Show a job's progress until it has ended."""
+    _check_folder(output)
     with NstClient(url) as client:
         _watch(client, job_id, output=output, as_json=as_json)
 
@@ -130,6 +130,11 @@ def list_command(
     Console().print(table)
     if page.next_cursor:
         click.echo(f"more: nst list --cursor {page.next_cursor}", err=True)
+
+
+def _check_folder(output: Path | None) -> None:
+    if output and not output.parent.is_dir():
+        raise click.BadParameter(f"the folder {output.parent} is not there", param_hint="-o")
 
 
 def _watch(client: NstClient, job_id: str, *, output: Path | None, as_json: bool) -> None:

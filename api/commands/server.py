@@ -10,7 +10,8 @@ from types import FrameType
 import click
 
 from api import doctor
-from api.embedded import Stack, bind, embedded_stack, gunicorn_argv, prepare_weights
+from api.embedded import Stack, bind, embedded_stack, prepare_weights
+from api.wsgi import api_argv
 from nst_jobs import logs
 from nst_jobs.database import Database
 from nst_jobs.settings import read_settings
@@ -47,11 +48,13 @@ def serve_command(*, host: str, port: int, workers: int, stop_with_parent: bool)
     stop_on_signals()
     parent = os.getppid() if stop_with_parent else None
     try:
-        settings = prepare_weights(settings)
         with (
             bind(host, port) as listener,
             embedded_stack(
-                settings, listener=listener, state_dir=settings.data_dir, workers=workers
+                prepare_weights(settings),
+                listener=listener,
+                state_dir=settings.data_dir,
+                workers=workers,
             ) as stack,
         ):
             click.echo(f"nst-server listens on {stack.url} (Ctrl-C stops it)")
@@ -69,9 +72,7 @@ def serve_command(*, host: str, port: int, workers: int, stop_with_parent: bool)
 def api_command(*, host: str, port: int, processes: int) -> None:
     """Run the API alone, over the database, broker and storage of the settings."""
     refuse_open_address(host)
-    argv = gunicorn_argv(
-        f"[{host}]:{port}" if ":" in host else f"{host}:{port}", processes=processes
-    )
+    argv = api_argv(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", processes=processes)
     os.execv(sys.executable, argv)  # noqa: S606 - this process becomes the server
 
 
@@ -117,7 +118,7 @@ def stop_on_signals() -> None:
     """Have SIGINT, SIGTERM and SIGHUP end the present block in good order."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        # A second Ctrl-C must not break off the stopping: the guardian's grace bounds it.
+        # A second Ctrl-C must not break off the stopping: the supervisor's grace bounds it.
         for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(again, signal.SIG_IGN)
         raise Stopped(signal.Signals(number).name)

@@ -16,7 +16,7 @@ from api.client import NstClient
 from tests.services import postgres_url  # noqa: F401 - a fixture
 
 SAMPLES = Path(__file__).parents[2] / "api" / "samples"
-NST = [sys.executable, "-m", "api"]
+NST = [sys.executable, "-P", "-m", "api"]
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
@@ -54,10 +54,11 @@ class Server:
 
 
 @contextmanager
-def serving(data_dir: Path, **settings: str) -> Iterator[Server]:
+def serving(data_dir: Path, *, cwd: Path | None = None, **settings: str) -> Iterator[Server]:
     """Run a server on a free port until the block ends."""
     with subprocess.Popen(
         [*NST, "serve", "--port", "0"],
+        cwd=cwd,
         env=environment(data_dir, **settings),
         stdout=subprocess.PIPE,
         text=True,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from api.client import NstClient
@@ -74,6 +75,20 @@ def test_sigterm_to_the_worker_alone_gives_its_job_back_within_a_step(apart):
     assert (job.status, job.failures, job.attempt) == ("queued", 0, 1)
     # A bound of a promise: at 64 pixels a step takes tens of milliseconds.
     assert seconds < 15
+
+
+def test_sigterm_to_the_computing_child_alone_costs_no_more_than_a_restart(apart):
+    client, env = apart
+    job_id = submit(client, steps=150)
+
+    with running("worker", env=env) as worker:
+        wait_until(lambda: client.get(job_id).progress.step > 0)
+        (child,) = psutil.Process(worker.pid).children()
+        child.terminate()
+        wait_until(lambda: client.get(job_id).status == "succeeded")
+
+    job = client.get(job_id)
+    assert (job.attempt, job.failures) == (2, 0)
 
 
 def test_restarted_api_still_knows_the_job(apart, free_tcp_port_factory):

@@ -128,11 +128,39 @@ def test_migrate_makes_and_removes_the_tables(nst, tmp_path: Path):
     assert "nst.db is at head" in up.stdout
 
 
-def test_setting_that_makes_no_sense_is_named(nst):
-    done = nst("migrate", NST_MAX_SIZE="huge")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NST_MAX_SIZE", "huge"),
+        ("NST_DATABASE_URL", "nonsense"),
+        ("NST_BROKER_URL", "foo://bar"),
+        ("NST_RETENTION_HOURS", "inf"),
+        ("NST_LEASE_SECONDS", "1"),
+    ],
+)
+def test_setting_that_makes_no_sense_is_named(nst, name, value):
+    done = nst("migrate", **{name: value})
 
-    assert done.returncode != 0
-    assert "NST_MAX_SIZE" in done.stderr
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["migrate"], {"NST_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}),
+        (["migrate", "--revision", "nonsense"], {}),
+        (["serve"], {"NST_DATA_DIR": "/dev/null/x"}),
+        (["show", "../../livez"], {}),
+    ],
+    ids=str,
+)
+def test_what_goes_wrong_is_said_without_a_traceback(server, nst, arguments, settings):
+    done = nst(*arguments, NST_URL=server.url, **settings)
+
+    assert done.returncode in (1, 4)
+    assert "Error" in done.stderr
     assert "Traceback" not in done.stderr
 
 

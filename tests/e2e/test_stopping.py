@@ -67,6 +67,32 @@ def test_nothing_is_left_behind(tmp_path: Path, submit, number):
         wait_until(lambda: gone(family), seconds=30)
 
 
+def test_server_whose_supervisor_is_killed_ends_with_all_its_parts(tmp_path: Path):
+    with serving(tmp_path / "data") as server:
+        family = server.family()
+        (supervisor,) = psutil.Process(server.process.pid).children()
+
+        supervisor.kill()
+
+        wait_until(lambda: gone(family), seconds=30)
+        assert server.process.wait(timeout=30) == 1
+
+
+def test_nothing_in_the_present_folder_or_environment_comes_between(tmp_path: Path, submit):
+    here = tmp_path / "somebodys project"
+    (here / "api").mkdir(parents=True)
+    (here / "api" / "__init__.py").write_text("raise SystemExit('not this one')")
+    (here / "gunicorn.conf.py").write_text("raise SystemExit('not this one')")
+    proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "CELERY_BROKER_URL": "redis://127.0.0.1:9"}
+
+    with serving(tmp_path / "da ta?%", cwd=here, **proxies) as server:
+        job_id = submit(server)
+        states = list(server.client.watch(job_id))
+
+    assert states[-1].status == "succeeded"
+    assert (tmp_path / "da ta?%" / "nst.db").exists()
+
+
 def test_demo_whose_caller_is_killed_leaves_nothing_behind(tmp_path: Path):
     command = [*NST, "demo", "-o", str(tmp_path / "demo"), "--steps", "5000", "--size", "64"]
     shell = subprocess.Popen(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,28 @@ def test_migrating_twice_changes_nothing(database: Database):
 
     with database.engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0001"
+
+
+def test_migrations_at_once_wait_for_each_other(database: Database):
+    database.migrate("base")
+    rivals = [Database(database.engine.url.render_as_string(hide_password=False)) for _ in "ab"]
+    errors: list[Exception] = []
+
+    def migrate(rival: Database) -> None:
+        try:
+            rival.migrate()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+            errors.append(error)
+
+    threads = [threading.Thread(target=migrate, args=[rival]) for rival in rivals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for rival in rivals:
+        rival.close()
+    assert errors == []
 
 
 @pytest.mark.parametrize("kind", ["sqlite_url", "postgres_url"])

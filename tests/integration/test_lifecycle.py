@@ -11,7 +11,7 @@ from nst_core.errors import InvalidImage, OutOfMemory
 from nst_jobs import artifacts, due, lifecycle
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database, database_now
-from nst_jobs.errors import JobNotFound, LeaseLost, NotCancellable
+from nst_jobs.errors import Cancelled, JobNotFound, LeaseLost, NotCancellable
 from nst_jobs.lifecycle import Claim
 from nst_jobs.records import Artifact, ArtifactKind, Attempt, Event, Job, Status
 from tests.integration.conftest import NOON
@@ -156,6 +156,9 @@ WORKER_WRITES = {
         session, held, picture(held), progress={}, weights=""
     ),
     "fail": lambda session, held: lifecycle.fail(session, held, OutOfMemory("full")),
+    "replace_checkpoint": lambda session, held: lifecycle.replace_checkpoint(
+        session, held, picture(held, ArtifactKind.CHECKPOINT)
+    ),
     "release": lambda session, held: lifecycle.release(session, held),
     "finish_cancelled": lambda session, held: lifecycle.finish_cancelled(session, held),
 }
@@ -167,7 +170,9 @@ def test_zombie_of_an_older_attempt_can_write_nothing(database, submit, claim, w
     zombie = claim()
     with database.writing() as session:
         lifecycle.reclaim(session, now=at(100))
-    claim(worker="w2", seconds=200)
+    with database.writing() as session:
+        newer = claim_in(session, seconds=200)
+        lifecycle.add_artifact(session, newer, picture(newer, ArtifactKind.CHECKPOINT, 50))
     before = read(database, job_id)
 
     with pytest.raises(LeaseLost), database.writing() as session:
@@ -182,6 +187,13 @@ def test_zombie_of_an_older_attempt_can_write_nothing(database, submit, claim, w
     )
     with database.reading() as session:
         assert artifacts.result(session, job_id) is None
+        assert artifacts.latest_checkpoint(session, job_id).step == 50
+
+
+def claim_in(session, seconds: float) -> Claim:
+    return lifecycle.claim(
+        session, worker="w2", device_bytes=10**9, lease_seconds=30, now=at(seconds)
+    )
 
 
 def test_renewal_extends_the_lease_and_shows_progress(database, submit, claim):
@@ -318,6 +330,20 @@ def test_cancelling_again_changes_nothing(database, submit, claim):
 
     assert revisions[0] == revisions[1]
     assert read(database, job_id).cancel_requested_at == at(2)
+
+
+def test_job_whose_cancel_was_answered_cannot_succeed(database, submit, claim):
+    job_id = submit()
+    held = claim()
+    with database.writing() as session:
+        lifecycle.cancel(session, job_id, "ann", now=at(2))
+
+    with pytest.raises(Cancelled):
+        succeed(database, held)
+
+    with database.writing() as session:
+        lifecycle.finish_cancelled(session, held, now=at(3))
+    assert read(database, job_id).status == Status.CANCELLED
 
 
 @pytest.mark.parametrize("end", ["expires", "drains", "errs"])

@@ -205,6 +205,25 @@ def test_damaged_checkpoint_costs_its_steps_and_not_the_job(workplace, job_id):
     assert read(workplace, job_id).status == Status.SUCCEEDED
 
 
+def test_lost_checkpoint_file_costs_its_steps_and_not_the_job(workplace, job_id):
+    attempt(workplace, LeaseThat(7, stop_with(Draining("stop"))))
+    (path,) = workplace.storage.root.rglob("checkpoint*")
+    path.unlink()
+
+    second = attempt(workplace)
+
+    job = read(workplace, job_id)
+    assert (second.steps, job.status, job.failures) == (12, Status.SUCCEEDED, 0)
+
+
+def test_process_is_kept_after_a_job_and_left_after_what_may_be_its_own_fault(workplace, job_id):
+    drained = run_attempt(claim(workplace), workplace, LeaseThat(2, stop_with(Draining("x"))))
+    broken = run_attempt(claim(workplace), workplace, LeaseThat(2, lambda: 1 / 0))
+    done = run_attempt(claim(workplace), workplace, LeaseThat())
+
+    assert (drained, broken, done) == (False, False, True)
+
+
 def test_checkpoint_of_other_weights_is_not_gone_on_from(workplace, job_id):
     attempt(workplace, LeaseThat(7, stop_with(Draining("stop"))))
     workplace.device.network.name = "other"

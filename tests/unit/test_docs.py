@@ -32,7 +32,7 @@ def test_setting_is_documented(name: str):
     assert f"`NST_{name.upper()}`" in read("operations.md")
 
 
-@pytest.mark.parametrize("name", [*nst.commands, *entry_points(group="nst.commands").names])
+@pytest.mark.parametrize("name", sorted({*nst.commands, *entry_points(group="nst.commands").names}))
 def test_command_is_documented(name: str):
     assert f"`nst {name}" in read("cli.md")
 
