@@ -4,6 +4,7 @@ Torch is loaded inside the commands, so that `nst --help` is quick and works whe
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -97,15 +98,17 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
     if options["format"] is None:
         options["format"] = _format_of(output)
     params = params_from(options)
-    if not output.parent.is_dir():
-        raise click.BadParameter(f"the folder {output.parent} is not there", param_hint="-o")
+    _check_writable(output)
     started = time.monotonic()
     with _engine_errors():
         network = _network(weights, device, data_dir)
         pictures = [_picture(path) for path in (content, *styles)]
         last, finished = _run(pictures, params, network)
     picture = last.picture()
-    output.write_bytes(images.encode(picture, params.format, params.quality))
+    try:
+        output.write_bytes(images.encode(picture, params.format, params.quality))
+    except OSError as error:
+        raise click.ClickException(f"{output} could not be written: {error.strerror}") from error
     if as_json:
         summary = {
             "output": str(output),
@@ -121,6 +124,14 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
         click.echo(json.dumps(summary, indent=2))
     if not finished:
         raise SystemExit(_INTERRUPTED)
+
+
+def _check_writable(output: Path) -> None:
+    """Find out before the work, not after it, that there is nowhere to put the picture."""
+    if not output.parent.is_dir():
+        raise click.BadParameter(f"the folder {output.parent} is not there", param_hint="-o")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise click.BadParameter(f"{output} cannot be written", param_hint="-o")
 
 
 def _format_of(output: Path) -> Literal["png", "jpeg", "webp"]:
@@ -243,6 +254,11 @@ def _network(weights: str, device: str, data_dir: Path) -> Any:  # noqa: ANN401 
 
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise click.BadParameter(f"{device}: {reason}", param_hint="--device") from error
     with _download_bar() as on_progress:
         network = load_network(
             weights, cache_dir=data_dir / "weights", device=device, on_progress=on_progress

@@ -39,14 +39,16 @@ def download(
         if target.exists() and file_hash(target).startswith(sha256_prefix):
             return
         part = target.with_name(f"{target.name}.part")
-        with part.open("wb") as file:
-            digest = _stream(url, file, on_progress)
-            file.flush()
-            os.fsync(file.fileno())
-        if not digest.startswith(sha256_prefix):
-            part.unlink()
-            raise DownloadFailed(f"what {url} sent has the hash {digest[:16]}…: damaged")
-        part.replace(target)
+        try:
+            with part.open("wb") as file:
+                digest = _stream(url, file, on_progress)
+                file.flush()
+                os.fsync(file.fileno())
+            if not digest.startswith(sha256_prefix):
+                raise DownloadFailed(f"what {url} sent has the hash {digest[:16]}…: damaged")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)  # a part of half a gigabyte would keep a full disk full
         _fsync_folder(target.parent)
 
 
@@ -71,7 +73,8 @@ def _stream(url: str, file: BinaryIO, on_progress: OnProgress | None) -> str:
                     on_progress(file.tell(), total)
     except httpx.HTTPStatusError as error:
         raise DownloadFailed(f"{url} answered {error.response.status_code}") from error
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
+        # ImportError: a SOCKS proxy of the environment wants a package that is not there.
         raise DownloadFailed(f"{url}: {str(error) or type(error).__name__}") from error
     return digest.hexdigest()
 

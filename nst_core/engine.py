@@ -16,7 +16,7 @@ from nst_core import schedule
 from nst_core.checkpoint import Checkpoint
 from nst_core.errors import OutOfMemory
 from nst_core.iteration import Iteration
-from nst_core.objective import Objective
+from nst_core.objective import Objective, needed_layers
 from nst_core.params import StyleParams
 from nst_core.precision import convolution_dtype
 from nst_core.progress import Progress
@@ -53,11 +53,11 @@ def stylize(
         Diverged: the loss became infinite or not a number.
     """
     params.blend_for(len(styles))
-    network.require((*params.content_layers, *params.style_layers))
+    network.require(needed_layers(params))
     identity = checkpoints.fingerprint(content, styles, params, weights=network.name)
-    network = network.to(dtype=convolution_dtype(params.precision, network.device))
     plan = schedule.plan(*content.size, params)
     with _memory_errors():
+        network = network.to(dtype=convolution_dtype(params.precision, network.device))
         if resume is None:
             state = Iteration.start(content, styles, params, plan=plan, device=network.device)
         else:

@@ -6,6 +6,7 @@ the next scale, and to be saved and restored.
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Self
 
 import torch
@@ -133,6 +134,8 @@ class Iteration:
 
         take_step(self._optimizer, evaluate)
         self._record(terms[0])
+        if not self._pixels.isfinite().all():  # the loss was the one before the step
+            raise _diverged(self.step, "the picture")
         if self.params.optimizer == "adam":
             px.clip(self._pixels.data)
             self._average.add(self._pixels)
@@ -145,20 +148,14 @@ class Iteration:
             "tv": terms.tv.item(),
         }
         if not math.isfinite(self.losses["total"]):
-            raise Diverged(
-                f"the loss became {self.losses['total']} at step {self.step + 1}",
-                hint="Lower learning_rate or the weights.",
-            )
+            raise _diverged(self.step + 1, "the loss")
         self.step += 1
         self.scale_step += 1
-        self._totals = [*self._totals, self.losses["total"]][-TOLERANCE_STEPS - 1 :]
+        self._totals = [*self._totals, self.losses["total"]][-2 * TOLERANCE_STEPS :]
         self.scale_ended = self.scale_step >= self.scale.steps or self._has_settled()
 
     def _has_settled(self) -> bool:
-        """Whether the loss fell by less than `tolerance` over the last steps."""
-        if self.params.tolerance == 0 or len(self._totals) <= TOLERANCE_STEPS:
-            return False
-        return self._totals[0] - self._totals[-1] < self.params.tolerance * self._totals[0]
+        return self.params.tolerance > 0 and has_settled(self._totals, self.params.tolerance)
 
     def _best(self) -> Tensor:
         return self._average.mean if self._average.weight else self._pixels.detach()
@@ -171,6 +168,26 @@ class Iteration:
         self._pixels = pixels.requires_grad_()
         self._average = RunningAverage(AVERAGE_DECAY, pixels)
         self._optimizer = make_optimizer(self.params.optimizer, pixels, learning_rate=rate)
+
+
+def _diverged(step: int, what: str) -> Diverged:
+    return Diverged(
+        f"{what} left the finite numbers at step {step}",
+        hint="Lower learning_rate or the weights.",
+    )
+
+
+def has_settled(totals: Sequence[float], tolerance: float) -> bool:
+    """Return whether the loss fell by less than the share `tolerance`, from ten steps to ten.
+
+    Means, since a single step may spike; and a loss that rises has not settled: with a start from
+    the photo Adam's first steps overshoot.
+    """
+    if len(totals) < 2 * TOLERANCE_STEPS:
+        return False
+    before = fmean(totals[:TOLERANCE_STEPS])
+    after = fmean(totals[-TOLERANCE_STEPS:])
+    return 0 <= before - after < tolerance * before
 
 
 def first_pixels(

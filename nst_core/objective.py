@@ -1,5 +1,6 @@
 """What the optimisation minimises at one scale: Gatys et al. 2016, eq. 7, and total variation."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -42,10 +43,13 @@ class Objective:
     ) -> None:
         self._params = params
         self._network = network
-        self._layers = tuple({**params.content_layers, **params.style_layers})
+        # A term without weight looks at no layer, and so has none computed.
+        self._content_layers = params.content_layers if params.content_weight else {}
+        self._style_layers = params.style_layers if params.style_weight else {}
+        self._layers = needed_layers(params)
         with torch.no_grad():
             photo = self._features(content, (scale.width, scale.height), self._layers)
-            self._contents = {layer: photo[layer] for layer in params.content_layers}
+            self._contents = {layer: photo[layer] for layer in self._content_layers}
             self._grams = self._style_targets(styles, scale)
             self._energies = self._target_energies(photo)
 
@@ -65,21 +69,21 @@ class Objective:
     def _published_content(self, features: dict[str, Tensor]) -> Tensor:
         """Return eq. 1, summed over layers."""
         return _weighted(
-            self._params.content_layers,
+            self._content_layers,
             lambda layer: losses.content_loss(features[layer], self._contents[layer]),
         )
 
     def _published_style(self, features: dict[str, Tensor]) -> Tensor:
         """Return eq. 5."""
         return _weighted(
-            self._params.style_layers,
+            self._style_layers,
             lambda layer: losses.style_loss(losses.gram(features[layer]), self._grams[layer]),
         )
 
     def _content(self, features: dict[str, Tensor]) -> Tensor:
         """Return the distance to the photo's features, as a share of their energy."""
         return _weighted(
-            self._params.content_layers,
+            self._content_layers,
             lambda layer: losses.relative_loss(
                 features[layer], self._contents[layer], losses.energy(self._contents[layer])
             ),
@@ -88,7 +92,7 @@ class Objective:
     def _style(self, features: dict[str, Tensor]) -> Tensor:
         """Return the distance to the styles' Gram matrices, as a share of energies."""
         return _weighted(
-            self._params.style_layers,
+            self._style_layers,
             lambda layer: losses.relative_loss(
                 losses.gram(features[layer]), self._grams[layer], self._energies[layer]
             ),
@@ -107,9 +111,11 @@ class Objective:
     def _style_targets(self, styles: Sequence[Image.Image], scale: Scale) -> dict[str, Tensor]:
         """Return the styles' Gram matrices, blended; each style keeps its own aspect ratio."""
         grams: dict[str, Tensor] = {}
+        if not self._style_layers:
+            return grams
         for style, share in zip(styles, self._params.blend_for(len(styles)), strict=True):
-            size = fit(*style.size, max(scale.width, scale.height))
-            found = self._features(style, size, self._params.style_layers)
+            size = style_size(style.size, scale)
+            found = self._features(style, size, self._style_layers)
             for layer, features in found.items():
                 grams[layer] = grams.get(layer, 0) + share * losses.gram(features)
         return grams
@@ -121,6 +127,26 @@ class Objective:
         return self._network.features(pixels, layers, self._params.pooling)
 
 
+def needed_layers(params: StyleParams) -> tuple[str, ...]:
+    """Return the layers that the losses with a weight look at."""
+    contents = params.content_layers if params.content_weight else {}
+    styles = params.style_layers if params.style_weight else {}
+    return tuple({**contents, **styles})
+
+
+def style_size(style: tuple[int, int], scale: Scale) -> tuple[int, int]:
+    """Return the size (width, height) at which a style is looked at, never stretched.
+
+    Its long edge is the result's, so that strokes keep their size; but a square style beside a
+    narrow strip has at most twice the strip's pixels, which memory estimates rely on.
+    """
+    width, height = style
+    longest = max(scale.width, scale.height)
+    roomy = math.sqrt(2 * scale.width * scale.height * max(style) / min(style))
+    return fit(width, height, min(longest, round(roomy)))
+
+
 def _weighted(weights: dict[str, float], term: Callable[[str], Tensor]) -> Tensor:
-    """Return the sum of a term over layers, each by its weight."""
-    return torch.stack([weight * term(layer) for layer, weight in weights.items()]).sum()
+    """Return the sum of a term over layers, each by its weight; 0 without layers."""
+    terms = [weight * term(layer) for layer, weight in weights.items()]
+    return torch.stack(terms).sum() if terms else torch.zeros(())

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nst_core.errors import InvalidParams
 from nst_core.layers import LAYERS
 
-MIN_EDGE = 16
+MIN_EDGE = 32
 MAX_SIZE = 4096
 
 LayerWeight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -58,7 +58,7 @@ class StyleParams(BaseModel):
         ge=0,
         lt=1,
         description="Go on to the next scale, or end, when the total loss has fallen by less than "
-        "this fraction over 10 steps. 0 runs every step.",
+        "this fraction from ten steps to the next ten, on average. 0 runs every step.",
     )
     optimizer: Literal["adam", "lbfgs"] = Field("adam", description="Optimisation method.")
     learning_rate: float | None = Field(
@@ -66,8 +66,8 @@ class StyleParams(BaseModel):
         gt=0,
         le=10,
         allow_inf_nan=False,
-        description="Step length, in units of the picture's 0–1 range. "
-        "Left out: 0.02 for adam, 1 for lbfgs.",
+        description="Step length: for adam in units of the picture's 0–1 range, for lbfgs the "
+        "share of the quasi-Newton step. Left out: 0.02 for adam, 1 for lbfgs.",
     )
     init: Literal["content", "random", "style"] = Field(
         "content", description="What the optimisation starts from."
@@ -123,9 +123,10 @@ class StyleParams(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
-        if not isinstance(data, Mapping) or data.get("preset") not in PRESETS:
+        name = data.get("preset") if isinstance(data, Mapping) else None
+        if not isinstance(name, str) or name not in PRESETS:
             return data  # an unknown name is refused by the field itself
-        return {**PRESETS[data["preset"]], **data}
+        return {**PRESETS[name], **data}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

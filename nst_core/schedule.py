@@ -24,7 +24,7 @@ class Scale:
 def fit(width: int, height: int, long_edge: int) -> tuple[int, int]:
     """Return the size with the same aspect ratio whose long edge is `long_edge` pixels.
 
-    The short edge is rounded and never falls under `MIN_EDGE`, below which VGG19 has no pixel left.
+    The short edge is rounded and never falls under `MIN_EDGE`, of which pool5 leaves one position.
     """
     factor = long_edge / max(width, height)
     return (

@@ -132,6 +132,19 @@ def _repeat_edge(x: Tensor) -> Tensor:
     return torch.cat((x[..., :1], x, x[..., -1:]), dim=3)
 
 
+def _fault(weight: Tensor, bias: Tensor | None, width: int) -> str:
+    """Return what keeps tensors from being a convolution of `width` channels; empty if nothing."""
+    if bias is None:
+        return "has no bias"
+    if weight.shape[1:] != (width, 3, 3) or bias.shape != weight.shape[:1] or not len(bias):
+        return f"has the shapes {tuple(weight.shape)} and {tuple(bias.shape)}"
+    if not all(t.layout is torch.strided and t.is_floating_point() for t in (weight, bias)):
+        return "holds no floating-point numbers"
+    if not all(t.isfinite().all() for t in (weight, bias)):
+        return "holds numbers that are not finite"
+    return ""
+
+
 def _convolutions(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
     """Return weight (out, in, 3, 3) and bias (out,) of each convolution up to the first absent."""
     convs: dict[str, tuple[Tensor, Tensor]] = {}
@@ -141,11 +154,13 @@ def _convolutions(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor
         if f"{key}.weight" not in state:
             break
         weight, bias = state[f"{key}.weight"], state.get(f"{key}.bias")
-        if weight.shape[1:] != (width, 3, 3) or bias is None or bias.shape != weight.shape[:1]:
+        fault = _fault(weight, bias, width)
+        if fault:
             raise WeightsUnavailable(
-                f"{key} ({name}) has the shape {tuple(weight.shape)}: this is no VGG19",
+                f"{key} ({name}) {fault}: this is no VGG19",
                 hint="Use torchvision's VGG19 weights or a file with the same names and shapes.",
             )
+        assert bias is not None  # noqa: S101 - or there was a fault
         width = weight.shape[0]
         convs[name] = (
             weight.detach().to(memory_format=torch.channels_last),

@@ -4,11 +4,9 @@ Owns the order in which they are looked for and the reading of files. Never unpi
 objects.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import VGG19_Weights  # type: ignore[import-untyped]  # ships no types
@@ -57,9 +55,18 @@ def load_network(
     elif choice == "random":
         network = Vgg(random_state(), name="random", notice=notice)
     else:
-        path = Path(choice).expanduser()
-        network = Vgg(read_state(path), name=f"file:{path.stem}@{file_hash(path)[:8]}")
+        network = load_file_network(Path(choice))
     return network.to(device=torch.device(device), dtype=torch.float32)
+
+
+def load_file_network(path: Path) -> Vgg:
+    """Return the network in a weights file, in the file's number format.
+
+    Raises:
+        WeightsUnavailable: the file is missing, damaged or no VGG19.
+    """
+    state = read_state(path)
+    return Vgg(state, name=f"file:{path.stem}@{file_hash(path.expanduser())[:8]}")
 
 
 def resolve(
@@ -114,16 +121,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsUnavailable: the file is missing, damaged, or holds something else.
     """
-    if not path.is_file():
+    try:
+        path = path.expanduser()
+        there = path.is_file()
+    except (OSError, RuntimeError):  # too long a name; `~` of nobody
+        there = False
+    if not there:
         raise WeightsUnavailable(
             f"there are no weights {str(path)!r}",
             hint="NST_WEIGHTS is auto, imagenet, random, or the path of a file that is there.",
         )
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # torch raises nearly anything on damaged bytes
         raise _not_weights(path) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise _not_weights(path)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nst_core.activations import EDGE, Response, known_responses
 from nst_core.vgg import Vgg
-from nst_core.weights import load_network
+from nst_core.weights import load_file_network
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def check(weights: Vgg | Path) -> Report:
         WeightsUnavailable: the file is missing, damaged or no VGG19.
     """
     if isinstance(weights, Path):
-        weights = load_network(str(weights), cache_dir=weights.parent)
+        weights = load_file_network(weights).to(dtype=torch.float32)
     # Not normalised and with zeros beyond the border, as the figures were taken.
     noise = torch.rand(1, 3, EDGE, EDGE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

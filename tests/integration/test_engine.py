@@ -1,3 +1,4 @@
+import math
 from collections import deque
 from contextlib import closing
 from itertools import islice
@@ -16,9 +17,10 @@ from nst_core.errors import (
     OutOfMemory,
     WeightsUnavailable,
 )
+from nst_core.iteration import has_settled
 from nst_core.layers import LAYERS, depth
 from nst_core.losses import energy, gram, relative_loss
-from nst_core.objective import Objective
+from nst_core.objective import Objective, style_size
 from nst_core.params import StyleParams
 from nst_core.pixels import preprocess
 from nst_core.vgg import Vgg
@@ -247,6 +249,51 @@ def test_second_style_counts_by_its_weight(photo, painting, narrow):
     assert redness(1, 20) > redness(1, 1) > redness(20, 1)
 
 
+def test_settling_is_judged_by_means_and_never_by_a_rise():
+    flat, falling = [5.0] * 20, [20.0 - step for step in range(20)]
+    rising = [1.0 + step for step in range(20)]
+    spiking = [*[5.0] * 19, 50.0]
+
+    verdicts = [has_settled(totals, 0.01) for totals in (flat, flat[:19], falling, rising, spiking)]
+
+    assert verdicts == [True, False, False, False, False]
+
+
+def test_last_step_that_blows_up_is_no_success(photo, painting, narrow, monkeypatch):
+    def blow_up(optimizer, evaluate):
+        evaluate()
+        optimizer.param_groups[0]["params"][0].data.fill_(math.nan)
+
+    monkeypatch.setattr("nst_core.iteration.take_step", blow_up)
+
+    with pytest.raises(Diverged, match="the picture"):
+        run(photo, painting, small(steps=1), narrow)
+
+
+def test_only_losses_with_a_weight_need_their_layers(photo, painting, narrow):
+    cut = {
+        f"features.{depth(layer)}.{part}": tensor
+        for layer, tensors in narrow._convs.items()
+        for part, tensor in zip(("weight", "bias"), tensors, strict=True)
+        if depth(layer) <= depth("conv2_1")
+    }
+    params = small(style_weight=0, content_layers={"relu2_1": 1}, steps=2)
+
+    last = run(photo, painting, params, Vgg(cut, name="cut"))
+
+    assert (last.step, last.losses.style) == (2, 0)
+
+
+def test_style_beside_a_strip_is_no_larger_than_twice_the_strip():
+    strip = schedule.Scale(1024, 32, 1)
+
+    square = style_size((640, 640), strip)
+    ordinary = style_size((640, 640), schedule.Scale(512, 384, 1))
+
+    assert square[0] * square[1] <= 2.1 * 1024 * 32
+    assert ordinary == (512, 512)
+
+
 def test_blend_of_another_length_is_refused_before_any_work(photo, painting, narrow):
     with pytest.raises(InvalidParams, match="2 weights for 1"):
         next(stylize(photo, [painting], small(style_blend=(1, 1)), network=narrow))
@@ -258,7 +305,7 @@ def test_tiny_and_odd_pictures_are_stylised(narrow):
 
     result = run(strip, square, small(size=65, steps=2), narrow).picture()
 
-    assert result.size == (65, 16)
+    assert result.size == (65, 32)
 
 
 def test_missing_layer_is_named_before_any_work(photo, painting):

@@ -85,3 +85,11 @@ def test_layer_names_are_torchvisions_places():
     assert len(layers.LAYERS) == 37
     assert layers.downsampling("relu5_1") == 16
     assert layers.deepest(["relu4_2", "relu1_1", "relu5_1"]) == "relu5_1"
+
+
+@pytest.mark.parametrize("preset", [[], {}, ["fast"], 1, "no such"])
+def test_preset_that_is_no_name_is_refused_like_any_bad_value(preset):
+    with pytest.raises(ValidationError) as refused:
+        StyleParams.model_validate({"preset": preset})
+
+    assert refused.value.errors()[0]["loc"] == ("preset",)
