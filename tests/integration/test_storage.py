@@ -54,7 +54,7 @@ def test_failed_write_leaves_nothing(storage: Storage, monkeypatch):
 
 
 def test_missing_file_is_a_storage_error(storage: Storage):
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError, match="not in the file store"):
         storage.get("no/such")
 
 
