@@ -19,8 +19,10 @@ WAKE_TASK = "nst.wake"
 _PAUSE_SECONDS = 5.0
 #: What a broker that cannot be reached raises, by whichever layer notices first.
 BROKER_ERRORS = (OperationalError, RedisError, OSError)
-#: More than the second for which a waiting consumer's call lasts.
-_SOCKET_SECONDS = 3
+#: Long beside the second for which a waiting consumer's call lasts.
+_CONSUMER_SOCKET_SECONDS = 5.0
+#: A submission waits three times this long, once, when the broker is frozen.
+_PUBLISHER_SOCKET_SECONDS = 1.5
 
 logger = structlog.get_logger(__name__)
 
@@ -30,6 +32,7 @@ class Queue:
 
     def __init__(self, app: Celery) -> None:
         self.app = app
+        self._down = False
         self._silent_until = 0.0
 
     def wake(self) -> bool:
@@ -40,12 +43,17 @@ class Queue:
         """
         if time.monotonic() < self._silent_until:
             return False
+        if self._down:  # one caller tries whether the broker is back; the others do not wait for it
+            self._silent_until = time.monotonic() + _PAUSE_SECONDS
         try:
             self.app.send_task(WAKE_TASK, queue=QUEUE)
         except BROKER_ERRORS as error:
+            self._down = True
             self._silent_until = time.monotonic() + _PAUSE_SECONDS
             logger.warning("publish_failed", error=str(error))
             return False
+        self._down = False
+        self._silent_until = 0.0
         return True
 
     def depth(self) -> int:
@@ -63,8 +71,8 @@ class Queue:
         self.app.close()
 
 
-def make_celery(settings: Settings) -> Celery:
-    """Return the Celery app that API and worker share."""
+def make_celery(settings: Settings, *, consumes: bool = False) -> Celery:
+    """Return the Celery app that API and worker share; only the worker's consumes."""
     app = Celery("nst", set_as_current=False)
     app.conf.update(
         # Here, and not as an argument, which Celery's own CELERY_BROKER_URL would override.
@@ -88,7 +96,7 @@ def make_celery(settings: Settings) -> Celery:
         task_publish_retry=True,
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1},
         broker_transport_options={
-            "socket_timeout": _SOCKET_SECONDS,
+            "socket_timeout": _CONSUMER_SOCKET_SECONDS if consumes else _PUBLISHER_SOCKET_SECONDS,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
         },

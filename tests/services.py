@@ -43,12 +43,13 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("valkey") / "v.sock"
     command = [get_binary_path(), "--port", "0", "--unixsocket", str(path), "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        _wait_for_valkey(str(path))
+        wait_for_valkey(str(path))
         yield f"redis+socket://{path}"
         server.terminate()
 
 
-def _wait_for_valkey(path: str) -> None:
+def wait_for_valkey(path: str) -> None:
+    """Return when the Valkey at a Unix socket answers."""
     deadline = time.monotonic() + 20
     with redis.Redis(unix_socket_path=path) as client:
         while time.monotonic() < deadline:

