@@ -24,6 +24,7 @@ from nst_core.objective import Objective, style_size
 from nst_core.params import StyleParams
 from nst_core.pixels import preprocess
 from nst_core.vgg import Vgg
+from tests.networks import narrow_network
 
 
 def small(**changes):
@@ -32,16 +33,7 @@ def small(**changes):
 
 @pytest.fixture(scope="module")
 def narrow():
-    """A network of VGG19's shape, eight channels wide: quick, and no less deterministic."""
-    generator = torch.Generator().manual_seed(0)
-    state, before = {}, 3
-    for name in LAYERS:
-        if name.startswith("conv"):
-            key = f"features.{depth(name)}"
-            state[f"{key}.weight"] = torch.randn(8, before, 3, 3, generator=generator) / 5
-            state[f"{key}.bias"] = torch.randn(8, generator=generator) / 10
-            before = 8
-    return Vgg(state, name="narrow")
+    return narrow_network()
 
 
 def run(photo, painting, params, network, *, resume=None):

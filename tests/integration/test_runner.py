@@ -21,8 +21,7 @@ from nst_jobs.storage import Storage
 
 torch = pytest.importorskip("torch", reason="this machine does not compute")
 
-from nst_core.layers import LAYERS, depth  # noqa: E402 - after the skip
-from nst_core.vgg import Vgg  # noqa: E402
+from tests.networks import narrow_network  # noqa: E402 - after the skip
 from worker import runner  # noqa: E402
 from worker.lease import Lease  # noqa: E402
 from worker.runner import Workplace, run_attempt  # noqa: E402
@@ -38,15 +37,7 @@ class NarrowDevice:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)  # threads of tests that run side by side wait for each other
-        generator = torch.Generator().manual_seed(0)
-        state, before = {}, 3
-        for name in LAYERS:
-            if name.startswith("conv"):
-                key = f"features.{depth(name)}"
-                state[f"{key}.weight"] = torch.randn(8, before, 3, 3, generator=generator) / 5
-                state[f"{key}.bias"] = torch.randn(8, generator=generator) / 10
-                before = 8
-        self.network = Vgg(state, name="narrow")
+        self.network = narrow_network()
 
 
 class LeaseThat:
