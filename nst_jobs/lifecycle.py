@@ -156,9 +156,8 @@ def replace_checkpoint(
     """Point at a newer checkpoint in place of the older ones; return their keys.
 
     Raises:
-        LeaseLost: the job is no longer this attempt's; its checkpoints are untouched.
+        LeaseLost: the job is no longer this attempt's; rolled back, its checkpoints are untouched.
     """
-    _lock(session, claim)
     gone = artifacts.drop_checkpoints(session, claim.job_id)
     add_artifact(session, claim, file, now=now)
     return gone

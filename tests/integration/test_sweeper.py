@@ -135,6 +135,23 @@ def test_frozen_broker_holds_up_one_submission_for_six_seconds_at_most(tmp_path)
     assert end - then < 0.5
 
 
+def test_one_caller_tries_whether_the_broker_is_back_and_the_others_do_not_wait():
+    others: list[bool] = []
+
+    class DeadApp:
+        def send_task(self, *_: object, **__: object) -> None:
+            if len(others) < 3:
+                others.append(queue.wake())  # another request, while this one waits
+            raise OSError("still down")
+
+    queue = Queue(DeadApp())
+    queue._down = True
+
+    tried = queue.wake()
+
+    assert (tried, others) == (False, [False])
+
+
 def test_depth_of_a_dead_broker_is_an_error(dead_queue):
     with pytest.raises((OperationalError, RedisError, OSError)):
         dead_queue.depth()
