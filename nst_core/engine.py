@@ -16,7 +16,7 @@ from nst_core import schedule
 from nst_core.checkpoint import Checkpoint
 from nst_core.errors import OutOfMemory
 from nst_core.iteration import Iteration
-from nst_core.objective import Objective, needed_layers
+from nst_core.objective import Objective, weighted_layers
 from nst_core.params import StyleParams
 from nst_core.precision import convolution_dtype
 from nst_core.progress import Progress
@@ -53,7 +53,8 @@ def stylize(
         Diverged: the loss became infinite or not a number.
     """
     params.blend_for(len(styles))
-    network.require(needed_layers(params))
+    for layers in weighted_layers(params):
+        network.require(layers)
     identity = checkpoints.fingerprint(content, styles, params, weights=network.name)
     plan = schedule.plan(*content.size, params)
     with _memory_errors():

@@ -43,10 +43,8 @@ class Objective:
     ) -> None:
         self._params = params
         self._network = network
-        # A term without weight looks at no layer, and so has none computed.
-        self._content_layers = params.content_layers if params.content_weight else {}
-        self._style_layers = params.style_layers if params.style_weight else {}
-        self._layers = needed_layers(params)
+        self._content_layers, self._style_layers = weighted_layers(params)
+        self._layers = tuple({**self._content_layers, **self._style_layers})
         with torch.no_grad():
             photo = self._features(content, (scale.width, scale.height), self._layers)
             self._contents = {layer: photo[layer] for layer in self._content_layers}
@@ -127,11 +125,12 @@ class Objective:
         return self._network.features(pixels, layers, self._params.pooling)
 
 
-def needed_layers(params: StyleParams) -> tuple[str, ...]:
-    """Return the layers that the losses with a weight look at."""
-    contents = params.content_layers if params.content_weight else {}
-    styles = params.style_layers if params.style_weight else {}
-    return tuple({**contents, **styles})
+def weighted_layers(params: StyleParams) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the layers of the content and the style loss; a loss without weight looks at none."""
+    return (
+        params.content_layers if params.content_weight else {},
+        params.style_layers if params.style_weight else {},
+    )
 
 
 def style_size(style: tuple[int, int], scale: Scale) -> tuple[int, int]:
