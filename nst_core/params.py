@@ -4,6 +4,7 @@ The one place where they are written: the API, the command line, the web form an
 them from here. Knows no torch, no file and no job.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,8 @@ from nst_core.layers import LAYERS
 
 MIN_EDGE = 32
 MAX_SIZE = 4096
+#: Long edge of the pyramid's first scale, in pixels: what fits one glance of the deepest layers.
+FIRST_SCALE = 128
 
 LayerWeight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -34,11 +37,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scales": 1,
         "steps": 500,
     },
-    "fast": {"size": 256, "steps": 100, "scales": 3},
-    "quality": {"size": 1024, "steps": 600, "scales": 6},
+    "fast": {"size": 256, "steps": 100},
+    "quality": {"size": 1024, "steps": 600},
 }
 
 _DEFAULT_LEARNING_RATE = {"adam": 0.02, "lbfgs": 1.0}
+#: The style weight, beside a content weight of 1, that `stylization` 0.5 stands for.
+_MIDDLE_STYLE_WEIGHT = {"wasserstein": 15.0, "gatys": 1e3}
+#: The factor on it from one end of `stylization` to the middle.
+_STYLIZATION_SPAN = 30.0
 
 
 class StyleParams(BaseModel):
@@ -72,18 +79,43 @@ class StyleParams(BaseModel):
     init: Literal["content", "random", "style"] = Field(
         "content", description="What the optimisation starts from."
     )
-    loss: Literal["relative", "gatys"] = Field(
-        "relative",
-        description="relative: each term as a share of its targets' energy, so that weights "
-        "mean the same at every size and with every network. gatys: the sums of the 2016 paper.",
+    loss: Literal["wasserstein", "gatys"] = Field(
+        "wasserstein",
+        description="wasserstein: the distance of mean and covariance of the features, as a share "
+        "of their energy, so that weights mean the same at every size and with every network. "
+        "gatys: Gram matrices and sums as in the 2016 paper.",
+    )
+    stylization: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="How strongly the style takes over, 0 to 1; 0.5 is the default. Sets "
+        "style_weight against content_weight, which are for experts.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
     style_weight: Weight = Field(15.0, description="Weight of the style loss.")
     tv_weight: Weight = Field(
         0.2, description="Weight of total variation, which smooths pixel noise."
     )
+    histogram_weight: Weight = Field(
+        0.0,
+        description="Weight of the histogram loss, which keeps contrast where the style is uneven; "
+        "a tenth of style_weight is much.",
+    )
     style_blend: tuple[LayerWeight, ...] = Field(
         (), max_length=16, description="A weight for each style picture. Empty: all alike."
+    )
+    style_scale: float = Field(
+        1.0,
+        ge=0.1,
+        le=4,
+        description="Size of the style pictures relative to the result: larger gives larger "
+        "strokes.",
+    )
+    preserve_color: Literal["none", "luminance", "histogram"] = Field(
+        "none",
+        description="What stays of the photo's colours. luminance: all of them, the style works "
+        "on brightness alone. histogram: the style's colours are first matched to the photo's.",
     )
     content_layers: dict[str, LayerWeight] = Field(
         {"relu4_2": 1.0},
@@ -100,12 +132,12 @@ class StyleParams(BaseModel):
         description="How the network shrinks: max as VGG19 was trained, average as Gatys used it, "
         "which gives smoother strokes.",
     )
-    scales: int = Field(
-        4,
+    scales: int | None = Field(
+        None,
         ge=1,
         le=12,
         description="Sizes of the coarse-to-fine pyramid, each √2 smaller than the next; "
-        "none below 64 pixels.",
+        "none below 64 pixels. Left out: as many as there are from 128 pixels on.",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -119,6 +151,9 @@ class StyleParams(BaseModel):
     quality: int = Field(
         95, ge=1, le=100, description="Quality of a jpeg or webp result; png has none."
     )
+    bit_depth: Literal[8, 16] = Field(
+        8, description="Bits of each colour channel of the result; 16 only for png."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -126,7 +161,10 @@ class StyleParams(BaseModel):
         name = data.get("preset") if isinstance(data, Mapping) else None
         if not isinstance(name, str) or name not in PRESETS:
             return data  # an unknown name is refused by the field itself
-        return {**PRESETS[name], **data}
+        preset = dict(PRESETS[name])
+        if data.get("stylization") is not None:
+            preset.pop("style_weight", None)
+        return {**preset, **data}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -137,6 +175,22 @@ class StyleParams(BaseModel):
             raise ValueError("content_weight and style_weight are both 0: nothing to optimise")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", _DEFAULT_LEARNING_RATE[self.optimizer])
+        if self.scales is None:
+            object.__setattr__(self, "scales", _scales_for(self.size))
+        if self.bit_depth == 16 and self.format != "png":
+            raise ValueError(f"a {self.format} file has 8 bits a channel; 16 need format png")
+        return self._with_stylization()
+
+    def _with_stylization(self) -> Self:
+        """Fill in the style weight that `stylization` stands for."""
+        if self.stylization is None:
+            return self
+        factor = _STYLIZATION_SPAN ** (2 * self.stylization - 1)
+        weight = self.content_weight * _MIDDLE_STYLE_WEIGHT[self.loss] * factor
+        if "style_weight" not in self.model_fields_set:
+            object.__setattr__(self, "style_weight", weight)
+        elif not math.isclose(self.style_weight, weight, rel_tol=1e-6):
+            raise ValueError("stylization sets style_weight: give one of the two")
         return self
 
     def blend_for(self, styles: int) -> tuple[float, ...]:
@@ -152,3 +206,8 @@ class StyleParams(BaseModel):
                 hint="Give one weight a style picture, or leave style_blend out.",
             )
         return tuple(weight / sum(weights) for weight in weights)
+
+
+def _scales_for(size: int) -> int:
+    """Return how many sizes there are from `FIRST_SCALE` on, each √2 larger, up to `size`."""
+    return max(1, sum(round(size / math.sqrt(2) ** step) >= FIRST_SCALE for step in range(12)))

@@ -39,6 +39,7 @@ def plan(width: int, height: int, params: StyleParams) -> tuple[Scale, ...]:
     The first scale gets a double share of the steps: layout is settled there, where steps are
     cheapest.
     """
+    assert params.scales is not None  # noqa: S101 - StyleParams fills it in
     edges = [
         edge
         for edge in (round(params.size / math.sqrt(2) ** i) for i in range(params.scales))
