@@ -1,15 +1,16 @@
-"""Any mode of pixels to opaque 8-bit sRGB.
+"""Any mode of pixels to 8-bit sRGB, with alpha where there is any.
 
-Owns what becomes of colour profiles, transparency, palettes and depth. Knows no file format.
+Owns what becomes of colour profiles, palettes and depth. Knows no file format.
 """
 
 import math
 from io import BytesIO
 from typing import cast
 
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageCms
 
-_WHITE = (255, 255, 255)
+from nst_core.alpha import with_alpha
+
 _NARROW_16_BIT = [round(value / 257) for value in range(65536)]
 _PLAIN_MODE = {"1": "L", "P": "RGB", "YCbCr": "RGB", "LAB": "RGB", "RGBX": "RGB"}
 _ALPHA_MODE = {
@@ -26,18 +27,14 @@ _ALPHA_MODE = {
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return `image` as RGB in sRGB, laid on white where it is transparent.
-
-    White, as paper is and as most viewers show it; black would put a dark fringe round cut-outs.
+    """Return `image` in sRGB: as RGB, or as RGBA when any pixel is transparent.
 
     Raises:
         ValueError: the pixels are no finite numbers.
     """
     color, alpha = _split(image)
     rgb = _from_profile(color, profile) or color.convert("RGB")
-    if alpha is not None:
-        rgb.paste(_WHITE, mask=ImageChops.invert(alpha))
-    return rgb
+    return rgb if alpha is None else with_alpha(rgb, alpha)
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

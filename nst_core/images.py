@@ -18,6 +18,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from nst_core.alpha import on_white
 from nst_core.color import to_srgb
 from nst_core.errors import (
     AnimatedImage,
@@ -107,9 +108,10 @@ _DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that was wholly decoded: upright sRGB without alpha and without metadata.
+    """A picture that was wholly decoded: upright sRGB without metadata.
 
-    `format` is that of the file: JPEG, PNG, WEBP, GIF, BMP or TIFF.
+    `image` is RGB, or RGBA with straight alpha when any pixel is transparent. `format` is that of
+    the file: JPEG, PNG, WEBP, GIF, BMP or TIFF.
     """
 
     image: Image.Image
@@ -119,10 +121,10 @@ class Picture:
 
 
 def read_image(data: bytes, *, limits: Limits = _DEFAULT_LIMITS, field: str = "image") -> Picture:
-    """Decode the bytes of a file into an upright RGB picture in sRGB.
+    """Decode the bytes of a file into an upright RGB or RGBA picture in sRGB.
 
     Raises:
-        InvalidImage: the file is no picture or a damaged one.
+        InvalidImage: the file is no picture, a damaged one, or wholly transparent.
         UnsupportedFormat: it is of a kind that is not taken.
         AnimatedImage: it has more than one frame or page.
         FileTooLarge, ImageTooLarge, ImageTooSmall: it is outside `limits`.
@@ -137,12 +139,17 @@ def read_image(data: bytes, *, limits: Limits = _DEFAULT_LIMITS, field: str = "i
         image = _decode(header)
     except Exception as error:  # Pillow's parsers raise nearly any class on bad bytes
         raise _damaged(field, header_of=header.format, reason="it cannot be decoded") from error
+    _check_visible(image, field)
     return Picture(image, header.format, image.width, image.height)
 
 
 def encode(image: Image.Image, format: str, quality: int) -> bytes:  # noqa: A002 - the word of `StyleParams`
-    """Return `image` as a png, jpeg or webp file without metadata; png has no quality."""
-    bare = image.convert("RGB")
+    """Return `image` as a png, jpeg or webp file without metadata; png has no quality.
+
+    Alpha is kept, but for jpeg, which has none: what is transparent becomes white.
+    """
+    keeps_alpha = format != "jpeg" and "A" in image.getbands()
+    bare = image.convert("RGBA") if keeps_alpha else on_white(image)
     bare.info = {}  # Pillow would write profile and comment from here
     options: dict[str, int] = {} if format == "png" else {"quality": quality}
     if format == "jpeg" and quality >= 90:
@@ -197,6 +204,14 @@ def _check_header(header: Header, limits: Limits, field: str) -> None:
         raise AnimatedImage(
             f"{field} has {header.frames} {noun}; one is taken",
             hint=f"Save one of its {noun} as a picture of its own.",
+        )
+
+
+def _check_visible(image: Image.Image, field: str) -> None:
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        raise InvalidImage(
+            f"{field} is wholly transparent: there is nothing to see on it",
+            hint="Send a picture with visible pixels.",
         )
 
 
