@@ -104,16 +104,15 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
         network = _network(weights, device, data_dir)
         pictures = [_picture(path) for path in (content, *styles)]
         last, finished = _run(pictures, params, network)
-    picture = last.picture()
     try:
-        output.write_bytes(images.encode(picture, params.format, params.quality))
+        output.write_bytes(_encoded(last, params))
     except OSError as error:
         raise click.ClickException(f"{output} could not be written: {error.strerror}") from error
     if as_json:
         summary = {
             "output": str(output),
-            "width": picture.width,
-            "height": picture.height,
+            "width": last.scale.width,
+            "height": last.scale.height,
             "finished": finished,
             "steps": last.step,
             "seconds": round(time.monotonic() - started, 1),
@@ -170,6 +169,12 @@ def _run(pictures: list[Any], params: StyleParams, network: Any) -> tuple[Any, b
                 raise
             return last, False
     return last, True
+
+
+def _encoded(progress: Any, params: StyleParams) -> bytes:  # noqa: ANN401 - as above
+    from nst_core.results import encode_result  # noqa: PLC0415 - loads torch
+
+    return encode_result(progress, params)
 
 
 def _note(progress: Any) -> str:  # noqa: ANN401 - as above

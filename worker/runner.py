@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from PIL import Image
@@ -19,6 +19,7 @@ from nst_core.engine import stylize
 from nst_core.errors import CheckpointMismatch, NstError
 from nst_core.params import StyleParams
 from nst_core.progress import Progress
+from nst_core.results import encode_result
 from nst_core.vgg import Vgg
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.artifacts import StoredFile
@@ -181,14 +182,16 @@ class _Attempt:
             self._save_checkpoint(progress)
             raise
         if progress.step % self._params.snapshot_every == 0:
-            self._add(self._store(progress, ArtifactKind.SNAPSHOT, "jpeg", _SNAPSHOT_QUALITY))
+            data = images.encode(progress.picture(), "jpeg", _SNAPSHOT_QUALITY)
+            self._add(self._store(progress, ArtifactKind.SNAPSHOT, data, "jpeg"))
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
             self._save_checkpoint(progress)
 
     def finish(self, progress: Progress, *, weights: str) -> None:
         """Store the result and end the job with it."""
         params = self._params
-        result = self._store(progress, ArtifactKind.RESULT, params.format, params.quality)
+        data = encode_result(progress, params)
+        result = self._store(progress, ArtifactKind.RESULT, data, params.format)
         with self._workplace.database.writing() as session:
             lifecycle.succeed(
                 session, self._claim, result, progress=self._view(progress), weights=weights
@@ -207,21 +210,16 @@ class _Attempt:
         self._saved = time.monotonic()
 
     def _store(
-        self,
-        progress: Progress,
-        kind: ArtifactKind,
-        image_format: Literal["png", "jpeg", "webp"],
-        quality: int,
+        self, progress: Progress, kind: ArtifactKind, data: bytes, image_format: str
     ) -> StoredFile:
-        picture = progress.picture()
         return artifacts.store_picture(
             self._workplace.storage,
             self._claim.job_id,
             self._claim.attempt,
             kind,
-            images.encode(picture, image_format, quality),
+            data,
             image_format=image_format,
-            extent=picture.size,
+            extent=(progress.scale.width, progress.scale.height),
             step=progress.step,
         )
 

@@ -1,12 +1,15 @@
 import json
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from nst_core import cli, engine
 from nst_core.cli import stylize_command, weights_command
+from nst_core.png16 import encode_png16
 
 
 @pytest.fixture
@@ -106,6 +109,22 @@ def test_interrupt_writes_the_picture_so_far(workplace, monkeypatch):
     summary = json.loads(result.stdout)
     assert (summary["steps"], summary["finished"]) == (1, False)
     assert (workplace / "out.png").exists()
+
+
+def test_bit_depth_16_writes_the_engines_samples_as_png(workplace, monkeypatch):
+    samples = np.arange(45 * 64 * 3, dtype=np.uint16).reshape(45, 64, 3)
+    whole = engine.stylize
+
+    def in_16_bits(*arguments, **options):
+        for progress in whole(*arguments, **options):
+            yield SimpleNamespace(**{**vars(progress), "samples": lambda: samples})
+
+    monkeypatch.setattr(engine, "stylize", in_16_bits)
+
+    result = stylize(workplace, "--bit-depth", "16")
+
+    assert result.exit_code == 0, result.output
+    assert (workplace / "out.png").read_bytes() == encode_png16(samples)
 
 
 def test_weights_come_from_the_environment(workplace, monkeypatch):

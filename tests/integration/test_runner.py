@@ -5,6 +5,7 @@ import io
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -21,7 +22,11 @@ from nst_jobs.storage import Storage
 
 torch = pytest.importorskip("torch", reason="this machine does not compute")
 
-from tests.networks import narrow_network  # noqa: E402 - after the skip
+import numpy as np  # noqa: E402 - after the skip
+
+from nst_core import engine  # noqa: E402
+from nst_core.png16 import encode_png16  # noqa: E402
+from tests.networks import narrow_network  # noqa: E402
 from worker import runner  # noqa: E402
 from worker.lease import Lease  # noqa: E402
 from worker.runner import Workplace, run_attempt  # noqa: E402
@@ -148,6 +153,32 @@ def test_attempt_ends_with_result_snapshots_and_weights_label(workplace, job_id)
     data = workplace.storage.get(row.key)
     assert (row.sha256, row.size) == (hashlib.sha256(data).hexdigest(), len(data))
     assert Image.open(io.BytesIO(data)).size == (row.width, row.height) == (64, 48)
+
+
+def test_result_of_16_bits_is_the_engines_samples_as_png(workplace, job_id, monkeypatch):
+    samples = np.arange(48 * 64 * 3, dtype=np.uint16).reshape(48, 64, 3)
+    monkeypatch.setattr(runner, "stylize", stylize_in_16_bits(samples))
+    set_params(workplace, PARAMS.model_copy(update={"bit_depth": 16}))
+
+    attempt(workplace)
+
+    with workplace.database.reading() as session:
+        row = artifacts.result(session, job_id)
+    assert (row.media_type, row.width, row.height) == ("image/png", 64, 48)
+    assert result_of(workplace, job_id) == encode_png16(samples)
+
+
+def stylize_in_16_bits(samples):
+    def stylize(*pictures, **options):
+        for progress in engine.stylize(*pictures, **options):
+            yield SimpleNamespace(**{**vars(progress), "samples": lambda: samples})
+
+    return stylize
+
+
+def set_params(workplace: Workplace, params: StyleParams) -> None:
+    with workplace.database.writing() as session:
+        session.execute(Job.__table__.update().values(params=params.model_dump(mode="json")))
 
 
 def test_drained_attempt_is_gone_on_with_and_yields_the_same_bytes(workplace, job_id):

@@ -64,6 +64,13 @@ def test_nothing_given_is_the_defaults():
     assert ask()["params"] == StyleParams()
 
 
+def test_choice_among_numbers_is_a_number():
+    heard = ask("--bit-depth", "16")
+
+    assert heard["params"].bit_depth == 16
+    assert "'12' is not one of '8', '16'" in ask("--bit-depth", "12")
+
+
 def test_layers_and_blends_are_written_with_commas():
     heard = ask("--style-layers", "relu1_1=0.5,relu3_1", "--style-blend", "2,1")
 
@@ -81,8 +88,9 @@ def test_layers_and_blends_are_written_with_commas():
         (["--style-layers", "relu1_1=x"], "'x' in 'relu1_1=x' is no number"),
         (["--style-blend", "1;2"], "no list of numbers"),
         (["--content-weight", "0", "--style-weight", "0"], "nothing to optimise"),
+        (["--bit-depth", "16", "--format", "jpeg"], "16 need format png"),
     ],
-    ids=["limit", "type", "choice", "layer", "weight", "list", "combination"],
+    ids=["limit", "type", "choice", "layer", "weight", "list", "combination", "depth"],
 )
 def test_bad_value_names_the_option_and_the_remedy(arguments, message):
     assert message in ask(*arguments)
