@@ -3,7 +3,7 @@
 from flask import Flask, Response
 
 from api import jobs, pictures, problems, system
-from api.schemas import MAX_STYLES
+from api.schemas import MAX_FILES
 from api.services import Services, install
 from nst_jobs import logs, sweeper
 from nst_jobs.settings import Settings, read_settings
@@ -20,7 +20,7 @@ _FORM_BYTES = 2**20
 def create_app(settings: Settings) -> Flask:
     """Return the API over the parts that `settings` name; nothing is contacted yet."""
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes * (1 + MAX_STYLES) + _FORM_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes * MAX_FILES + _FORM_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # of the default provider
     install(app.extensions, Services.connect(settings))
     problems.register(app)

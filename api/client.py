@@ -70,22 +70,28 @@ class NstClient:
         content: PictureSource,
         styles: Sequence[PictureSource],
         *,
+        masks: Sequence[PictureSource] = (),
         params: Mapping[str, Any] | None = None,
         priority: int = 0,
         metadata: Mapping[str, str] | None = None,
     ) -> JobView:
         """Submit a job; it is safe with the server when this returns.
 
+        `masks` are none, or one for each style: white where it applies, black where not.
+
         Raises:
             ApiError: the server does not take it; `problem.errors` says which fields are bad.
             ServerUnreachable: no server answers.
         """
-        files = [("content", _file(content)), *(("style", _file(style)) for style in styles)]
+        sources = [("content", content)]
+        sources += [("style", style) for style in styles]
+        sources += [("mask", mask) for mask in masks]
         data = {
             "params": json.dumps(dict(params or {})),
             "priority": str(priority),
             "metadata": json.dumps(dict(metadata or {})),
         }
+        files = [(name, _file(source)) for name, source in sources]
         return _read(JobView, self._call("POST", "/v1/jobs", files=files, data=data))
 
     def get(self, job_id: str) -> JobView:

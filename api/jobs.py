@@ -127,6 +127,7 @@ def _record(job_id: str, checked: CheckedRequest, parts: Services) -> JobView:
     fields = checked.fields
     uploads = [(ArtifactKind.CONTENT, 0, checked.content)]
     uploads += [(ArtifactKind.STYLE, place, up) for place, up in enumerate(checked.styles)]
+    uploads += [(ArtifactKind.MASK, place, up) for place, up in enumerate(checked.masks)]
     files = tuple(_store(parts, job_id, *upload) for upload in uploads)
     final = schedule.plan(*checked.content.picture.image.size, fields.params)[-1]
     submission = Submission(

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from nst_core.params import StyleParams
 
 MAX_STYLES = 8
+#: The content image, the styles, and a mask for each.
+MAX_FILES = 1 + 2 * MAX_STYLES
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -4,8 +4,9 @@ Knows the form's fields and their limits; stores and records nothing.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Request
@@ -14,13 +15,14 @@ from werkzeug.datastructures import FileStorage
 
 from api.errors import InvalidRequest, MalformedRequest, UnsupportedBody
 from api.schemas import MAX_STYLES, FieldError, SubmissionFields
-from nst_core.errors import InvalidImage, InvalidParams
+from nst_core.errors import BadInput, InvalidMask, InvalidParams
 from nst_core.images import Limits, Picture, read_image
+from nst_core.masks import check_mask_count, check_mask_shape, read_mask
 from nst_core.params import StyleParams
 from nst_jobs.settings import Settings
 
 _TEXT_FIELDS = ("params", "priority", "metadata")
-_FILE_FIELDS = ("content", "style")
+_FILE_FIELDS = ("content", "style", "mask")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class CheckedRequest:
 
     content: Upload
     styles: tuple[Upload, ...]
+    #: One for each style, or none.
+    masks: tuple[Upload, ...]
     fields: SubmissionFields
 
 
@@ -61,11 +65,12 @@ def read_submission(request: Request, settings: Settings) -> CheckedRequest:
     )
     contents = check.pictures(request, "content", most=1, limits=limits)
     styles = check.pictures(request, "style", most=MAX_STYLES, limits=limits)
+    masks = check.masks(request, contents, limits=limits)
     if fields is not None:
         check.params_fit(fields.params, len(styles), settings)
     if check.errors or fields is None:
         raise InvalidRequest(check.errors, status=check.status)
-    return CheckedRequest(contents[0], tuple(styles), fields)
+    return CheckedRequest(contents[0], tuple(styles), tuple(masks), fields)
 
 
 class _Check:
@@ -103,7 +108,24 @@ class _Check:
         if len(files) > most:
             self._add(f"/{name}", "too_many", f"{len(files)} files; at most {most} are taken")
             return []
-        return list(self._decoded(files, name, limits))
+        return list(self._decoded(files, name, partial(read_image, limits=limits, field=name)))
+
+    def masks(self, request: Request, contents: list[Upload], *, limits: Limits) -> list[Upload]:
+        """Return the masks, decoded, once there are as many as styles and of the right shape."""
+        files, styles = request.files.getlist("mask"), request.files.getlist("style")
+        try:
+            check_mask_count(len(files), len(styles))
+        except InvalidMask as error:
+            self._refuse("/mask", error)
+            return []
+
+        def read(data: bytes) -> Picture:
+            mask = read_mask(data, limits=limits)
+            for content in contents:
+                check_mask_shape(mask.image.size, content.picture.image.size)
+            return mask
+
+        return list(self._decoded(files, "mask", read))
 
     def params_fit(self, params: StyleParams, styles: int, settings: Settings) -> None:
         """Check the parameters against the pictures and the operator's limits."""
@@ -113,16 +135,21 @@ class _Check:
             params.blend_for(styles)
         except InvalidParams as error:
             if styles:
-                self._add("/params/style_blend", error.code, f"{error.message}. {error.hint}")
+                self._refuse("/params/style_blend", error)
 
-    def _decoded(self, files: list[FileStorage], name: str, limits: Limits) -> Iterator[Upload]:
+    def _decoded(
+        self, files: list[FileStorage], name: str, read: Callable[[bytes], Picture]
+    ) -> Iterator[Upload]:
         for number, file in enumerate(files):
             pointer = f"/{name}" if len(files) == 1 else f"/{name}/{number}"
             data = file.stream.read()
             try:
-                yield Upload(data, read_image(data, limits=limits, field=name))
-            except InvalidImage as error:
-                self._add(pointer, error.code, f"{error.message}. {error.hint}", error.status)
+                yield Upload(data, read(data))
+            except BadInput as error:
+                self._refuse(pointer, error)
+
+    def _refuse(self, pointer: str, error: BadInput) -> None:
+        self._add(pointer, error.code, f"{error.message}. {error.hint}", error.status)
 
     def _add(self, pointer: str, code: str, detail: str, status: int = 422) -> None:
         # The first field's status speaks for the answer, as its code does.

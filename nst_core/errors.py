@@ -8,6 +8,7 @@
     │   │   ├── ImageTooLarge       too many pixels, or an edge too long
     │   │   ├── ImageTooSmall       an edge too short
     │   │   └── FileTooLarge        too many bytes
+    │   ├── InvalidMask       a mask that does not fit the pictures, or selects nothing
     │   └── InvalidParams     parameters that do not fit the pictures or the network
     ├── WeightsUnavailable    the network's weights are not to be had here
     ├── OutOfMemory           the device is too small at this moment
@@ -82,6 +83,12 @@ class FileTooLarge(InvalidImage):
 
     code = "file_too_large"
     status = 413
+
+
+class InvalidMask(BadInput):
+    """A mask is black everywhere, of another shape than the photo, or one too many or few."""
+
+    code = "invalid_mask"
 
 
 class InvalidParams(BadInput):

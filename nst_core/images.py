@@ -103,7 +103,7 @@ class Limits:
     min_edge: int = 16
 
 
-_DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Picture:
     height: int
 
 
-def read_image(data: bytes, *, limits: Limits = _DEFAULT_LIMITS, field: str = "image") -> Picture:
+def read_image(data: bytes, *, limits: Limits = DEFAULT_LIMITS, field: str = "image") -> Picture:
     """Decode the bytes of a file into an upright RGB or RGBA picture in sRGB.
 
     Raises:

@@ -32,6 +32,15 @@ class StoredFile:
     height: int | None = None
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a submission; there is a mask for each style, or none."""
+
+    content: Artifact
+    styles: Sequence[Artifact]
+    masks: Sequence[Artifact]
+
+
 def folder(job_id: str) -> str:
     """Return the prefix of every key of a job."""
     return f"jobs/{job_id}"
@@ -94,11 +103,12 @@ def add(session: Session, job_id: str, attempt: int, file: StoredFile, now: date
     )
 
 
-def inputs(session: Session, job_id: str) -> tuple[Artifact, list[Artifact]]:
-    """Return the content picture and the styles in their order."""
-    found = _of(session, job_id, ArtifactKind.CONTENT, ArtifactKind.STYLE)
-    content = next(file for file in found if file.kind == ArtifactKind.CONTENT)
-    return content, [file for file in found if file.kind == ArtifactKind.STYLE]
+def inputs(session: Session, job_id: str) -> Inputs:
+    """Return what came with the submission, each kind in its order."""
+    kinds = (ArtifactKind.CONTENT, ArtifactKind.STYLE, ArtifactKind.MASK)
+    found = _of(session, job_id, *kinds)
+    (content,), styles, masks = ([file for file in found if file.kind == kind] for kind in kinds)
+    return Inputs(content, styles, masks)
 
 
 def snapshots(session: Session, job_id: str) -> list[Artifact]:

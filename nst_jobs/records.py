@@ -44,6 +44,8 @@ class ArtifactKind(StrEnum):
 
     CONTENT = "content"
     STYLE = "style"
+    #: Where on the content image the style of the same place in the order applies.
+    MASK = "mask"
     SNAPSHOT = "snapshot"
     CHECKPOINT = "checkpoint"
     RESULT = "result"
@@ -154,7 +156,7 @@ class Artifact(Record):
     #: 0 for what came with the submission.
     attempt: Mapped[int] = mapped_column(Integer)
     kind: Mapped[ArtifactKind]
-    #: Optimiser step of a snapshot, checkpoint or result; place in the order for a style.
+    #: Optimiser step of a snapshot, checkpoint or result; place in the order for a style or mask.
     step: Mapped[int] = mapped_column(Integer)
     key: Mapped[str] = mapped_column(String(255), unique=True)
     media_type: Mapped[str] = mapped_column(String(64))

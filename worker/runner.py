@@ -246,9 +246,9 @@ class _Attempt:
 
 def _load_pictures(claim: Claim, workplace: Workplace) -> tuple[Image.Image, list[Image.Image]]:
     with workplace.database.reading() as session:
-        content, styles = artifacts.inputs(session, claim.job_id)
+        inputs = artifacts.inputs(session, claim.job_id)
     decoded = [
         images.read_image(workplace.storage.get(file.key), limits=_NO_LIMITS).image
-        for file in (content, *styles)
+        for file in (inputs.content, *inputs.styles)
     ]
     return decoded[0], decoded[1:]

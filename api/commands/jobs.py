@@ -32,6 +32,14 @@ def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("submit")
 @click.argument("content", type=_PICTURE)
 @click.argument("styles", metavar="STYLE...", nargs=-1, required=True, type=_PICTURE)
+@click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    type=_PICTURE,
+    help="Where on CONTENT a style applies: white there, black elsewhere. One for each STYLE, in "
+    "their order.",
+)
 @click.option("--watch", is_flag=True, help="Stay and show the progress.")
 @click.option(
     "-o",
@@ -47,6 +55,7 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
     content: Path,
     styles: tuple[Path, ...],
     *,
+    masks: tuple[Path, ...],
     watch: bool,
     output: Path | None,
     priority: int,
@@ -60,7 +69,7 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
     """
     _check_folder(output)
     with NstClient(url) as client:
-        job = client.submit(content, styles, params=given(options), priority=priority)
+        job = client.submit(content, styles, masks=masks, params=given(options), priority=priority)
         if not watch and not output:
             click.echo(job.model_dump_json(indent=2) if as_json else job.id)
             return

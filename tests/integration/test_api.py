@@ -59,13 +59,19 @@ def png(width: int = 40, height: int = 30, color: str = "red") -> bytes:
     return out.getvalue()
 
 
-def form(content: bytes | None = None, styles: list[bytes] | None = None, **fields: object):
+def form(
+    content: bytes | None = None,
+    styles: list[bytes] | None = None,
+    masks: list[bytes] | None = None,
+    **fields: object,
+):
     data: dict[str, object] = {**fields}
     data["content"] = (io.BytesIO(png() if content is None else content), "content.png")
     data["style"] = [
         (io.BytesIO(style), f"style{number}.png")
         for number, style in enumerate([png()] if styles is None else styles)
     ]
+    data["mask"] = [(io.BytesIO(mask), "mask.png") for mask in masks or ()]
     return data
 
 
@@ -140,6 +146,28 @@ def test_submission_is_accepted_with_location_and_the_job(http, app):
     assert http.get(answer.headers["Location"]).json["id"] == job["id"]
 
 
+def test_masks_are_kept_in_the_order_of_their_styles(http, app):
+    styles = [png(color=color) for color in ("red", "green", "blue")]
+    masks = [png(80, 60, color) for color in ("white", "grey", "silver")]
+
+    job_id = post(http, form(styles=styles, masks=masks)).json["id"]
+
+    parts = app.extensions["nst"]
+    with parts.database.reading() as session:
+        inputs = artifacts.inputs(session, job_id)
+    assert [parts.storage.get(file.key) for file in inputs.styles] == styles
+    assert [parts.storage.get(file.key) for file in inputs.masks] == masks
+    assert {(file.kind, file.width, file.height) for file in inputs.masks} == {("mask", 80, 60)}
+
+
+def test_every_style_may_have_a_mask_as_large_as_a_picture_may_be(http):
+    large = png() + bytes(2**20 - len(png()))
+
+    answer = post(http, form(large, [large] * MAX_STYLES, [large] * MAX_STYLES))
+
+    assert answer.status_code == 202
+
+
 def test_submission_wakes_a_worker_after_the_commit(http, app):
     before = app.extensions["nst"].queue.depth()
 
@@ -194,6 +222,33 @@ BAD_SUBMISSIONS: dict[str, tuple[Callable[[], dict], int, str, str]] = {
     "empty_file": (lambda: form(content=b""), 422, "invalid_image", "/content"),
     "truncated": (lambda: form(content=png()[:-20]), 422, "invalid_image", "/content"),
     "second_style_bad": (lambda: form(styles=[png(), b"x"]), 422, "invalid_image", "/style/1"),
+    "mask_missing": (
+        lambda: form(styles=[png()] * 2, masks=[png()]),
+        422,
+        "invalid_mask",
+        "/mask",
+    ),
+    "mask_without_style": (lambda: form(masks=[png()] * 2), 422, "invalid_mask", "/mask"),
+    "mask_no_picture": (
+        lambda: form(styles=[png()] * 2, masks=[png(), b"x"]),
+        422,
+        "invalid_image",
+        "/mask/1",
+    ),
+    "mask_black": (lambda: form(masks=[png(color="black")]), 422, "invalid_mask", "/mask"),
+    "mask_of_another_shape": (
+        lambda: form(styles=[png()] * 2, masks=[png(), png(30, 40)]),
+        422,
+        "invalid_mask",
+        "/mask/1",
+    ),
+    "mask_as_text": (lambda: form() | {"mask": "white"}, 422, "unknown_field", "/mask"),
+    "mask_too_many_bytes": (
+        lambda: form(masks=[png() + bytes(2**20)]),
+        413,
+        "file_too_large",
+        "/mask",
+    ),
     "too_small": (lambda: form(content=png(8, 8)), 422, "image_too_small", "/content"),
     "too_long": (lambda: form(content=png(20000, 16)), 422, "image_too_large", "/content"),
     "too_many_bytes": (
@@ -271,7 +326,7 @@ def test_body_that_is_not_multipart_is_refused_by_type(http):
 
 
 def test_oversize_body_is_refused(http):
-    answer = post(http, form(content=bytes(11 * 2**20)))
+    answer = post(http, form(content=bytes(19 * 2**20)))
 
     assert (answer.status_code, answer.content_type) == (413, PROBLEM)
 

@@ -59,8 +59,10 @@ def test_submitted_job_is_queued_with_its_pictures_and_event(database, submit):
     assert (job.status, job.attempt, job.failures, job.revision) == (Status.QUEUED, 0, 0, 1)
     assert job.created_at == NOON
     with database.reading() as session:
-        content, styles = artifacts.inputs(session, job_id)
-    assert (content.key, [style.key for style in styles]) == (f"{job_id}/c", [f"{job_id}/s"])
+        inputs = artifacts.inputs(session, job_id)
+    assert inputs.content.key == f"{job_id}/c"
+    assert [style.key for style in inputs.styles] == [f"{job_id}/s"]
+    assert inputs.masks == []
     assert reasons(database, job_id) == ["submitted"]
 
 
