@@ -13,7 +13,7 @@ ifneq ($(wildcard $(BESIDE)/images),)
 export NST_TEST_IMAGES ?= $(BESIDE)/images
 endif
 
-.PHONY: help setup demo serve test check
+.PHONY: help setup demo serve test check bench
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,11 +36,14 @@ check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 
+bench: $(STAMP) ## measure the engine, and write docs/benchmarks: [ARGS='--quick --device cuda:0']
+	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "nst-server needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
 	@echo "Installing into .venv; torch is large, so this takes some minutes the first time ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[worker,dev]'
+	  --constraint constraints.txt --editable '.[worker,dev,bench]'
 	@touch $@

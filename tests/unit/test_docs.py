@@ -52,7 +52,7 @@ def test_endpoints_are_documented():
     assert missing == set()
 
 
-@pytest.mark.parametrize("package", ["nst_core", "nst_jobs", "worker", "api"])
+@pytest.mark.parametrize("package", ["nst_core", "nst_jobs", "worker", "api", "benchmarks"])
 def test_file_map_names_every_module(package: str):
     modules = {path.name for path in (ROOT / package).glob("*.py") if path.name[0] != "_"}
 

@@ -1,0 +1,1 @@
+"""Commands that measure and print a table; each row is a ratio of two things measured together."""
