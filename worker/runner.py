@@ -31,9 +31,9 @@ from nst_jobs.storage import Storage
 from worker.device import Device
 from worker.eta import eta_seconds
 from worker.lease import Lease
+from worker.snapshots import Snapshots
 
 CHECKPOINT_SECONDS = 20.0
-_SNAPSHOT_QUALITY = 90
 #: What the API let in is within the limits already.
 _NO_LIMITS = images.Limits(max_bytes=2**40, max_pixels=2**40, max_edge=2**20, min_edge=1)
 
@@ -114,13 +114,14 @@ def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
     content, styles = _load_pictures(claim, workplace)
     attempt = _Attempt(claim, workplace, lease, params, content.size)
     resume = attempt.load_checkpoint()
-    with closing(_steps(content, styles, params, network, resume)) as steps:
-        progress = None
-        for progress in steps:
-            attempt.keep(progress, weights=network.name)
-    if progress is None:
-        raise RuntimeError("the engine made no step")
-    attempt.finish(progress, weights=network.name)
+    with attempt.snapshots:
+        with closing(_steps(content, styles, params, network, resume)) as steps:
+            progress = None
+            for progress in steps:
+                attempt.keep(progress, weights=network.name)
+        if progress is None:
+            raise RuntimeError("the engine made no step")
+        attempt.finish(progress, weights=network.name)
 
 
 def _steps(
@@ -155,6 +156,7 @@ class _Attempt:
         self._workplace = workplace
         self._lease = lease
         self._params = params
+        self.snapshots = Snapshots(claim, workplace.database, workplace.storage)
         self._plan = schedule.plan(*content_size, params)
         self._first_step = 0
         self._started = self._saved = time.monotonic()
@@ -176,28 +178,28 @@ class _Attempt:
     def keep(self, progress: Progress, *, weights: str) -> None:
         """Do what is due after a step; raise when the attempt is to stop."""
         self._lease.report(self._view(progress), weights=weights)
+        self.snapshots.check()
+        if progress.step % self._params.snapshot_every == 0:
+            self.snapshots.add(progress.picture(), step=progress.step)
         try:
             self._lease.check()
         except Draining:
             self._save_checkpoint(progress)
             raise
-        if progress.step % self._params.snapshot_every == 0:
-            data = images.encode(progress.picture(), "jpeg", _SNAPSHOT_QUALITY)
-            self._add(self._store(progress, ArtifactKind.SNAPSHOT, data, "jpeg"))
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
             self._save_checkpoint(progress)
 
     def finish(self, progress: Progress, *, weights: str) -> None:
         """Store the result and end the job with it."""
-        params = self._params
-        data = encode_result(progress, params)
-        result = self._store(progress, ArtifactKind.RESULT, data, params.format)
+        result = self._store_result(progress)
+        self.snapshots.flush()  # who sees the end is to find them all
         with self._workplace.database.writing() as session:
             lifecycle.succeed(
                 session, self._claim, result, progress=self._view(progress), weights=weights
             )
 
     def _save_checkpoint(self, progress: Progress) -> None:
+        self.snapshots.flush()  # whoever goes on from here makes none of them again
         data = progress.checkpoint().to_bytes()
         claim, storage = self._claim, self._workplace.storage
         file = artifacts.store_checkpoint(
@@ -209,23 +211,17 @@ class _Attempt:
             storage.delete(key)
         self._saved = time.monotonic()
 
-    def _store(
-        self, progress: Progress, kind: ArtifactKind, data: bytes, image_format: str
-    ) -> StoredFile:
+    def _store_result(self, progress: Progress) -> StoredFile:
         return artifacts.store_picture(
             self._workplace.storage,
             self._claim.job_id,
             self._claim.attempt,
-            kind,
-            data,
-            image_format=image_format,
+            ArtifactKind.RESULT,
+            encode_result(progress, self._params),
+            image_format=self._params.format,
             extent=(progress.scale.width, progress.scale.height),
             step=progress.step,
         )
-
-    def _add(self, file: StoredFile) -> None:
-        with self._workplace.database.writing() as session:
-            lifecycle.add_artifact(session, self._claim, file)
 
     def _view(self, progress: Progress) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ import hashlib
 import io
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from nst_core.params import StyleParams
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.database import Database
-from nst_jobs.errors import Cancelled, Draining, LeaseLost
+from nst_jobs.errors import Cancelled, Draining, LeaseLost, StorageError
 from nst_jobs.lifecycle import Submission
 from nst_jobs.records import Artifact, ArtifactKind, Job, Status
 from nst_jobs.storage import Storage
@@ -315,6 +316,111 @@ def test_unforeseen_error_is_tried_again(workplace, job_id):
     )
     job = read(workplace, job_id)
     assert (job.status, job.error) == (Status.SUCCEEDED, None)
+
+
+class StorageWhose(Storage):
+    """A file store that does something of the test's before it takes a snapshot."""
+
+    def __init__(self, root: Path, before_snapshot) -> None:
+        super().__init__(root)
+        self._before_snapshot = before_snapshot
+        self.stored = []
+
+    def put(self, key, data) -> None:
+        if "snapshot" in key:
+            self._before_snapshot()
+        super().put(key, data)
+        self.stored.append(key.rpartition("/")[2])
+
+
+def with_storage(workplace: Workplace, before_snapshot) -> Workplace:
+    return replace(workplace, storage=StorageWhose(workplace.storage.root, before_snapshot))
+
+
+def test_steps_go_on_while_a_snapshot_is_being_stored(workplace, job_id):
+    gate, passed = threading.Event(), []
+    slow = with_storage(workplace, lambda: passed.append(gate.wait(10)))
+
+    attempt(slow, LeaseThat(9, gate.set))  # the snapshot is step 5's
+
+    assert passed == [True, True]
+    assert kinds(workplace, job_id).count("snapshot") == 2
+    assert read(workplace, job_id).status == Status.SUCCEEDED
+
+
+def test_snapshot_waits_for_the_one_before_it(workplace, job_id):
+    set_params(workplace, PARAMS.model_copy(update={"snapshot_every": 1}))
+    lease, steps = LeaseThat(), []
+
+    def look() -> None:
+        time.sleep(0.2)  # steps that did not wait would be made meanwhile
+        steps.append(lease.steps)
+
+    attempt(with_storage(workplace, look), lease)
+
+    assert (len(steps), steps[0]) == (12, 2)
+
+
+def test_snapshot_that_cannot_be_stored_fails_the_attempt_at_the_next_step(workplace, job_id):
+    tried = threading.Event()
+
+    def fail() -> None:
+        tried.set()
+        raise StorageError("the disk is full")
+
+    def wait() -> None:
+        tried.wait(10)
+        time.sleep(0.1)
+
+    lease = attempt(with_storage(workplace, fail), LeaseThat(7, wait))  # the snapshot is step 5's
+
+    job = read(workplace, job_id)
+    assert (job.status, job.failures) == (Status.QUEUED, 1)
+    assert (job.error["code"], job.error["message"]) == ("storage_unavailable", "the disk is full")
+    assert lease.steps <= 8
+
+
+def test_job_does_not_succeed_without_its_last_snapshot(workplace, job_id):
+    set_params(workplace, PARAMS.model_copy(update={"snapshot_every": 12}))
+
+    attempt(with_storage(workplace, stop_with(StorageError("the disk is full"))))
+
+    assert read(workplace, job_id).status == Status.QUEUED
+    assert "result" not in kinds(workplace, job_id)
+
+
+def test_job_succeeds_only_when_every_snapshot_is_stored(workplace, job_id):
+    set_params(workplace, PARAMS.model_copy(update={"snapshot_every": 12}))
+    states = []
+
+    def look() -> None:
+        time.sleep(0.3)  # an end that did not wait would come meanwhile
+        states.append(read(workplace, job_id).status)
+
+    attempt(with_storage(workplace, look))
+
+    assert states == [Status.RUNNING]
+    assert kinds(workplace, job_id).count("snapshot") == 1
+
+
+def test_drained_attempt_stores_its_snapshots_before_its_checkpoint(workplace, job_id):
+    slow = with_storage(workplace, lambda: time.sleep(0.3))
+
+    attempt(slow, LeaseThat(5, stop_with(Draining("stop"))))
+
+    assert slow.storage.stored == ["snapshot-000005.jpg", "checkpoint-000005"]
+    assert kinds(workplace, job_id).count("snapshot") == 1
+
+
+@pytest.mark.parametrize("error", [Cancelled("stop"), ValueError("broken")], ids=["cancel", "fail"])
+def test_nothing_is_stored_after_an_attempt_has_ended(workplace, job_id, error):
+    slow = with_storage(workplace, lambda: time.sleep(0.3))
+
+    attempt(slow, LeaseThat(6, stop_with(error)))
+    at_the_end = kinds(workplace, job_id)
+
+    assert not [thread for thread in threading.enumerate() if "snapshots" in thread.name]
+    assert at_the_end.count("snapshot") == 1
 
 
 class DeafDatabase:
