@@ -1,6 +1,10 @@
-"""Command line options for `StyleParams`, made out of the model: nothing is written twice."""
+"""Command line options that several commands share: nothing is written twice.
+
+Those for `StyleParams` are made out of the model.
+"""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +19,19 @@ _SCALARS: dict[str, click.ParamType[Any]] = {
     "string": click.STRING,
     "boolean": click.BOOL,
 }
+
+
+#: A picture file that is there.
+PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
+#: What comes as `masks` to a command that takes CONTENT and STYLE….
+mask_option = click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    type=PICTURE,
+    help="Where on CONTENT a style applies: white there, black elsewhere. One for each STYLE, in "
+    "their order.",
+)
 
 
 class NumberList(click.ParamType[tuple[float, ...]]):

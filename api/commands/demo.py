@@ -14,7 +14,7 @@ from api.client import NstClient
 from api.commands.server import Stopped, stop_on_signals
 from api.embedded import Stack, bind, embedded_stack, prepare_weights
 from api.schemas import JobView, SnapshotView
-from nst_core.options import params_from
+from nst_core.options import PICTURE, params_from
 from nst_jobs import logs
 from nst_jobs.settings import read_settings
 
@@ -22,13 +22,12 @@ from nst_jobs.settings import read_settings
 DEMO_SIZE = 384
 DEMO_STEPS = 200
 _SNAPSHOT_EVERY = 25
-_PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SAMPLES = Path(next(iter(api.samples.__path__)))
 
 
 @click.command("demo")
-@click.option("--content", type=_PICTURE, help="The photo.  [default: a sample]")
-@click.option("--style", type=_PICTURE, help="The style picture.  [default: a sample]")
+@click.option("--content", type=PICTURE, help="The photo.  [default: a sample]")
+@click.option("--style", type=PICTURE, help="The style picture.  [default: a sample]")
 @click.option("--size", type=int, default=DEMO_SIZE, show_default=True, help="Long edge, pixels.")
 @click.option("--steps", type=int, default=DEMO_STEPS, show_default=True)
 @click.option(

@@ -11,9 +11,7 @@ from rich.table import Table
 from api import bar
 from api.client import NstClient
 from api.schemas import JobView
-from nst_core.options import given, params_options
-
-_PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from nst_core.options import PICTURE, given, mask_option, params_options
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -30,16 +28,9 @@ def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("submit")
-@click.argument("content", type=_PICTURE)
-@click.argument("styles", metavar="STYLE...", nargs=-1, required=True, type=_PICTURE)
-@click.option(
-    "--mask",
-    "masks",
-    multiple=True,
-    type=_PICTURE,
-    help="Where on CONTENT a style applies: white there, black elsewhere. One for each STYLE, in "
-    "their order.",
-)
+@click.argument("content", type=PICTURE)
+@click.argument("styles", metavar="STYLE...", nargs=-1, required=True, type=PICTURE)
+@mask_option
 @click.option("--watch", is_flag=True, help="Stay and show the progress.")
 @click.option(
     "-o",

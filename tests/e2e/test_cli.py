@@ -72,6 +72,20 @@ def test_what_the_server_refuses_is_told_with_the_field(server: Server, nst, tmp
     assert "Traceback" not in done.stderr + unknown.stderr
 
 
+def test_mask_goes_along_with_a_submission(server: Server, nst, tmp_path: Path):
+    with Image.open(PAIR[0]) as photo:
+        Image.new("L", photo.size, "white").save(tmp_path / "white.png")
+        Image.new("L", photo.size, "black").save(tmp_path / "black.png")
+    at = ("--url", server.url, "--size", "64", "--steps", "1")
+
+    taken = nst("submit", *PAIR, *at, "--mask", str(tmp_path / "white.png"))
+    refused = nst("submit", *PAIR, *at, "--mask", str(tmp_path / "black.png"))
+
+    assert taken.returncode == 0, taken.stderr
+    assert refused.returncode == 4
+    assert "/mask: mask is black everywhere" in refused.stderr
+
+
 def test_server_that_is_not_there_is_exit_code_3_with_the_remedy(nst):
     done = nst("list", "--url", "http://127.0.0.1:9")
 
