@@ -16,13 +16,24 @@ _MEMINFO = Path("/proc/meminfo")
 def facts(device: torch.device) -> dict[str, str]:
     """Return what a reader must know to judge the numbers, by name."""
     return {
-        "device": device_name(device),
+        "device": device_name(device) + _tensor_float(device),
         "CPU": cpu_name(),
         "CPU flags": " ".join(flag for flag in cpu_flags() if flag.startswith(_TELLING_FLAGS)),
         "threads": str(torch.get_num_threads()),
         "torch": str(torch.__version__),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def _tensor_float(device: torch.device) -> str:
+    """Return what float32 comes to on CUDA, where TF32 may take its place."""
+    if device.type != "cuda":
+        return ""
+    convolutions, products = (
+        "TF32" if allowed else "float32"
+        for allowed in (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    )
+    return f" (float32 is {convolutions} in convolutions, {products} in products)"
 
 
 def device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ ROWS = (
     "share of the matrix rate",
     "cost per pixel",
     "time to quality",
+    "work to quality",
     "whole run over whole run",
     "memory over bare",
     "estimate over measured",

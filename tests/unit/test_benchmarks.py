@@ -137,9 +137,9 @@ def test_multiply_adds_are_those_of_vgg19():
 def test_trace_finds_the_first_snapshot_within_all_distances():
     trace = Trace.__new__(Trace)
     trace.snapshots = [
-        Snapshot(10, 1.0, Distances(0.1, 0.5, 0.9)),
-        Snapshot(20, 2.0, Distances(0.2, 0.3, 0.4)),
-        Snapshot(30, 3.0, Distances(0.2, 0.2, 0.2)),
+        Snapshot(10, 1.0, 1, Distances(0.1, 0.5, 0.9)),
+        Snapshot(20, 2.0, 2, Distances(0.2, 0.3, 0.4)),
+        Snapshot(30, 3.0, 3, Distances(0.2, 0.2, 0.2)),
     ]
 
     assert trace.first_within(Distances(0.2, 0.3, 0.4)).step == 20
