@@ -118,6 +118,8 @@ class _Check:
         except InvalidMask as error:
             self._refuse("/mask", error)
             return []
+        if len(files) > MAX_STYLES:
+            return []  # as many styles were refused already
 
         def read(data: bytes) -> Picture:
             mask = read_mask(data, limits=limits)

@@ -305,6 +305,14 @@ def test_every_bad_field_is_named_at_once(http):
     assert pointers == {"/content", "/style", "/params/steps", "/params/size"}
 
 
+def test_countless_masks_are_not_even_decoded(http):
+    many = MAX_STYLES + 1
+
+    answer = post(http, form(styles=[png()] * many, masks=[b"x"] * many))
+
+    assert [error["pointer"] for error in answer.json["errors"]] == ["/style"]
+
+
 def test_text_that_is_not_json_is_malformed(http):
     answer = post(http, form(params="{steps: 1}"))
 
