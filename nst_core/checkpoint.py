@@ -6,19 +6,16 @@ the first picture, and no step draws numbers.
 
 import hashlib
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from nst_core.errors import CheckpointMismatch
-from nst_core.params import StyleParams
 
 #: Rises when the meaning of a field changes or the engine would go on differently.
-FORMAT = b"nst-checkpoint-1\n"
+FORMAT = b"nst-checkpoint-2\n"
 _DIGEST_BYTES = 32
 
 
@@ -27,15 +24,18 @@ class Checkpoint:
     """The state after a step; tensors lie on the CPU."""
 
     fingerprint: str
+    tile_edge: int
     scale_index: int
     scale_step: int
     scale_ended: bool
     step: int
     totals: list[float]
     losses: dict[str, float]
+    unread: list[Tensor]
+    rate: float
+    recoveries: int
     pixels: Tensor
-    average_sum: Tensor
-    average_weight: float
+    shown: dict[str, Any]
     optimizer: dict[str, Any]
 
     def to_bytes(self) -> bytes:
@@ -71,17 +71,6 @@ class Checkpoint:
             raise CheckpointMismatch(
                 "the checkpoint was made with other pictures, parameters or weights"
             )
-
-
-def fingerprint(
-    content: Image.Image, styles: Sequence[Image.Image], params: StyleParams, *, weights: str
-) -> str:
-    """Return what identifies a stylisation: its pictures, parameters and weights, as hex."""
-    digest = hashlib.sha256(f"{params.model_dump_json()}\n{weights}\n".encode())
-    for picture in (content, *styles):
-        digest.update(f"{picture.mode} {picture.size}\n".encode())
-        digest.update(picture.tobytes())
-    return digest.hexdigest()
 
 
 def on_cpu(state: Any) -> Any:  # noqa: ANN401 - an optimiser's state nests without a type

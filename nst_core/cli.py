@@ -6,7 +6,7 @@ Torch is loaded inside the commands, so that `nst --help` is quick and works whe
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,8 @@ from rich.progress import (
 
 from nst_core import images, schedule
 from nst_core.errors import NstError
-from nst_core.options import params_from, params_options
+from nst_core.masks import check_mask_count, check_mask_shape, read_mask
+from nst_core.options import PICTURE, mask_option, params_from, params_options
 from nst_core.params import StyleParams
 
 _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
@@ -35,7 +36,6 @@ _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".webp": "webp",
 }
 _INTERRUPTED = 130
-_PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _console = Console(stderr=True)
 
 
@@ -52,8 +52,8 @@ def _data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("stylize")
-@click.argument("content", type=_PICTURE)
-@click.argument("styles", metavar="STYLE...", nargs=-1, required=True, type=_PICTURE)
+@click.argument("content", type=PICTURE)
+@click.argument("styles", metavar="STYLE...", nargs=-1, required=True, type=PICTURE)
 @click.option(
     "-o",
     "--output",
@@ -61,6 +61,7 @@ def _data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write; its suffix decides the format unless --format is given.",
 )
+@mask_option
 @click.option(
     "--weights",
     envvar="NST_WEIGHTS",
@@ -85,6 +86,7 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
     styles: tuple[Path, ...],
     *,
     output: Path,
+    masks: tuple[Path, ...],
     weights: str,
     device: str,
     data_dir: Path,
@@ -101,9 +103,10 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
     _check_writable(output)
     started = time.monotonic()
     with _engine_errors():
-        network = _network(weights, device, data_dir)
         pictures = [_picture(path) for path in (content, *styles)]
-        last, finished = _run(pictures, params, network)
+        regions = _masks(masks, pictures)
+        network = _network(weights, device, data_dir)
+        last, finished = _run(pictures, regions, params, network)
     try:
         output.write_bytes(_encoded(last, params))
     except OSError as error:
@@ -147,7 +150,21 @@ def _picture(path: Path) -> Any:  # noqa: ANN401 - PIL's image, whose module sta
     return images.read_image(path.read_bytes(), field=path.name).image
 
 
-def _run(pictures: list[Any], params: StyleParams, network: Any) -> tuple[Any, bool]:  # noqa: ANN401 - torch's classes are not loaded where this is defined
+def _masks(paths: Sequence[Path], pictures: Sequence[Any]) -> list[Any]:
+    """Return the masks, of which there may be one for each style among the pictures."""
+    check_mask_count(len(paths), len(pictures) - 1)
+    found = [read_mask(path.read_bytes(), field=path.name).image for path in paths]
+    for path, mask in zip(paths, found, strict=True):
+        check_mask_shape(mask.size, pictures[0].size, field=path.name)
+    return found
+
+
+def _run(
+    pictures: Sequence[Any],
+    masks: Sequence[Any],
+    params: StyleParams,
+    network: Any,  # noqa: ANN401 - torch's classes are not loaded where this is defined
+) -> tuple[Any, bool]:
     """Return the last progress, and whether it was the run's last."""
     from nst_core.engine import stylize  # noqa: PLC0415 - `nst --help` must not load torch
 
@@ -156,7 +173,7 @@ def _run(pictures: list[Any], params: StyleParams, network: Any) -> tuple[Any, b
     work = schedule.pixel_steps(plan, params.steps)
     with (
         _bar(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
-        closing(stylize(pictures[0], pictures[1:], params, network=network)) as steps,
+        closing(stylize(pictures[0], pictures[1:], params, network=network, masks=masks)) as steps,
     ):
         task = bar.add_task("stylising", total=work, note="")
         try:

@@ -11,24 +11,29 @@ from contextlib import contextmanager
 import torch
 from PIL import Image
 
-from nst_core import checkpoint as checkpoints
 from nst_core import schedule
 from nst_core.checkpoint import Checkpoint
-from nst_core.errors import OutOfMemory
+from nst_core.evaluation import Evaluation, memory_errors
 from nst_core.iteration import Iteration
-from nst_core.objective import Objective, weighted_layers
+from nst_core.objective import weighted_layers
 from nst_core.params import StyleParams
 from nst_core.precision import convolution_dtype
 from nst_core.progress import Progress
+from nst_core.rendering import Rendering
+from nst_core.sources import Sources
+from nst_core.targets import TargetCache
 from nst_core.vgg import Vgg
 
 
-def stylize(
+def stylize(  # noqa: PLR0913 - pictures, what to do, and what to do it with
     content: Image.Image,
     styles: Sequence[Image.Image],
     params: StyleParams,
     *,
     network: Vgg,
+    masks: Sequence[Image.Image] = (),
+    memory_bytes: int | None = None,
+    cache: TargetCache | None = None,
     resume: Checkpoint | None = None,
 ) -> Generator[Progress]:
     """Redraw `content` in the manner of `styles`, yielding after every step.
@@ -39,60 +44,49 @@ def stylize(
     last step, it yields that step once more.
 
     Args:
-        content: RGB; gives the result its layout and aspect ratio.
-        styles: RGB, one or more; give it colours and brush.
+        content: RGB or RGBA; gives the result its layout, aspect ratio and transparency.
+        styles: RGB or RGBA, one or more; give it colours and brush.
         params: how to go about it.
         network: the feature extractor; its device is where the work is done.
+        masks: L, one a style, of any size: where on the content it applies (white) and where not.
+        memory_bytes: what the stylisation may take beside the network. Where a scale needs more,
+            it is computed in tiles, with the same gradient. None leaves it at the device's word.
+        cache: keeps the styles' statistics from one call to the next.
         resume: where an earlier run of the same pictures, parameters and weights stood.
 
     Raises:
-        InvalidParams: the parameters do not fit the number of styles.
+        InvalidParams: the parameters or masks do not fit the number of styles.
         WeightsUnavailable: the network lacks a layer that the loss needs.
         CheckpointMismatch: `resume` belongs to another run.
-        OutOfMemory: the device could not hold the optimisation.
-        Diverged: the loss became infinite or not a number.
+        OutOfMemory: the device could not hold the optimisation, even in small tiles.
+        Diverged: the loss became infinite or not a number, however small the steps.
     """
-    params.blend_for(len(styles))
+    sources = Sources.prepare(content, styles, masks, params)
     for layers in weighted_layers(params):
         network.require(layers)
-    identity = checkpoints.fingerprint(content, styles, params, weights=network.name)
+    identity = sources.fingerprint(params, weights=network.name)
+    rendering = Rendering(sources, params)
     plan = schedule.plan(*content.size, params)
-    with _memory_errors():
+    with memory_errors():
         network = network.to(dtype=convolution_dtype(params.precision, network.device))
         if resume is None:
-            state = Iteration.start(content, styles, params, plan=plan, device=network.device)
+            state = Iteration.start(sources, params, plan=plan, device=network.device)
         else:
             resume.require(identity)
             state = Iteration.restore(resume, params, plan=plan, device=network.device)
     if state.finished:
-        yield Progress.after(state, identity)
+        yield Progress.after(state, rendering, fingerprint=identity, tiles=1)
     while not state.finished:
-        with _memory_errors():
+        with memory_errors():
             state.enter_scale()
-            objective = Objective(content, styles, params, network=network, scale=state.scale)
+        evaluation = Evaluation(
+            sources, params, network=network, scale=state.scale, edge=state.tile_edge, cache=cache
+        )
         while not state.scale_ended:
-            with _memory_errors(), _deterministic(network.device):
-                state.advance(objective)
-            yield Progress.after(state, identity)
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Turn every way in which torch and Python run out of memory into `OutOfMemory`."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _out_of_memory() from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # torch's CPU allocator has no class for it
-            raise
-        raise _out_of_memory() from error
-
-
-def _out_of_memory() -> OutOfMemory:
-    return OutOfMemory(
-        "the device ran out of memory", hint="Choose a smaller size, or a device with more memory."
-    )
+            with memory_errors(), _deterministic(network.device):
+                state.advance(evaluation)
+            state.tile_edge = evaluation.edge
+            yield Progress.after(state, rendering, fingerprint=identity, tiles=evaluation.tiles)
 
 
 @contextmanager

@@ -16,3 +16,7 @@ def estimate_bytes(width: int, height: int) -> int:
     Rough, and rather too high than too low: it knows neither the layers nor the number format.
     """
     return BASE_BYTES + BYTES_PER_PIXEL * width * height
+
+
+#: Tiles smaller than this are mostly halo; in pixels.
+SMALLEST_TILE = 64

@@ -33,3 +33,17 @@ def deepest(names: "tuple[str, ...] | list[str]") -> str:
 def downsampling(name: str) -> int:
     """Return how many input pixels one position of the layer stands for, along one edge."""
     return int(2 ** sum(1 for layer in LAYERS[: depth(name) + 1] if layer.startswith("pool")))
+
+
+def reach(name: str) -> int:
+    """Return how many pixels away the farthest pixel is that a position of the layer depends on.
+
+    Counted from the edge of the pixels that the position stands for.
+    """
+    distance = 0
+    for layer in reversed(LAYERS[: depth(name) + 1]):
+        if layer.startswith("pool"):
+            distance *= 2
+        elif layer.startswith("conv"):
+            distance += 1
+    return distance

@@ -1,18 +1,32 @@
-"""What the optimisation minimises at one scale: Gatys et al. 2016, eq. 7, and total variation."""
+"""What the optimisation minimises at one scale: Gatys et al. 2016, eq. 7, and total variation.
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+The gradient is exact whether the picture is taken whole or in tiles. What the losses look at are
+sums over positions: they are added up tile by tile, without gradients; the loss gives the gradient
+of each sum; and every tile then carries these back to its pixels.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from nst_core import losses
+from nst_core import histograms, losses
+from nst_core.goals import StyleGoal
+from nst_core.moments import Moments, moment_sums
 from nst_core.params import StyleParams
-from nst_core.pixels import preprocess
-from nst_core.schedule import Scale, fit
+from nst_core.regions import Region, make_regions
+from nst_core.schedule import Scale
+from nst_core.sources import Sources
+from nst_core.targets import Features, Lens, StatisticsOfTiles, TargetCache
+from nst_core.tiles import Tile
 from nst_core.vgg import Vgg
+
+#: Longer than any edge: the whole picture is one tile.
+WHOLE = 1 << 20
+
+#: What is summed (content, first, second, histogram), in which region, in which layer.
+_Key = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -29,100 +43,201 @@ class Terms:
         return self.content + self.style + self.tv
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A tile with the photo's features there and each region's weights, None for all alike."""
+
+    tile: Tile
+    contents: Features
+    weights: tuple[Features | None, ...]
+
+
 class Objective:
-    """The loss of a picture of one size, against content features and style Gram matrices."""
+    """The loss of a picture of one size and its gradient."""
 
     def __init__(
         self,
-        content: Image.Image,
-        styles: Sequence[Image.Image],
+        sources: Sources,
         params: StyleParams,
         *,
         network: Vgg,
         scale: Scale,
+        tile_edge: int = WHOLE,
+        cache: TargetCache | None = None,
     ) -> None:
         self._params = params
-        self._network = network
+        self._published = params.loss == "gatys"
         self._content_layers, self._style_layers = weighted_layers(params)
-        self._layers = tuple({**self._content_layers, **self._style_layers})
+        layers = tuple({**self._content_layers, **self._style_layers})
+        self._lens = Lens(network, params.pooling, layers, tile_edge)
         with torch.no_grad():
-            photo = self._features(content, (scale.width, scale.height), self._layers)
-            self._contents = {layer: photo[layer] for layer in self._content_layers}
-            self._grams = self._style_targets(styles, scale)
-            self._energies = self._target_energies(photo)
+            regions = self._make_regions(sources, scale, cache)
+            self._pieces, photos = self._look_at_photo(sources, scale, regions)
+            self._goals = [
+                StyleGoal(region, photo.found(), self._style_layers, published=self._published)
+                for region, photo in zip(regions, photos, strict=True)
+            ]
+            self._energies = {
+                layer: losses.energy(piece.contents[layer] for piece in self._pieces)
+                for layer in self._content_layers
+            }
+        self._positions = [photo.positions for photo in photos]
 
-    def __call__(self, pixels: Tensor) -> Terms:
-        """Return the loss of normalised pixels (1, 3, H, W)."""
+    @property
+    def tiles(self) -> int:
+        """How many tiles the picture is taken in; 1 is the whole."""
+        return len(self._pieces)
+
+    def evaluate(self, pixels: Tensor) -> Terms:
+        """Return the loss of normalised pixels (1, 3, H, W), and leave its gradient in `grad`."""
+        pixels.grad = None
+        if self.tiles > 1:
+            return self._evaluate_in_tiles(pixels)
+        piece = self._pieces[0]
+        features = self._lens.features(pixels, piece.tile)
+        tables = self._tables([self._counts(piece, features)])
+        terms = self._terms(self._sums(piece, features, tables), pixels)
+        _backward(terms.total)
+        return _detached(terms)
+
+    def _evaluate_in_tiles(self, pixels: Tensor) -> Terms:
+        leaves, tables = self._add_up(pixels.detach())
+        terms = self._terms(leaves, pixels)
+        _backward(terms.total)
+        histogram = torch.zeros_like(terms.style)
+        for piece in self._pieces:
+            window = pixels.detach()[(..., *piece.tile.window)].requires_grad_()
+            parts = self._sums(piece, self._lens.features(window, piece.tile), tables)
+            slopes = [_gradient(leaves[key]) for key in parts]
+            torch.autograd.backward(list(parts.values()), slopes)
+            _gradient(pixels)[(..., *piece.tile.window)].add_(_gradient(window))
+            for key, slope in zip(parts, slopes, strict=True):
+                if key[0] == "histogram":
+                    histogram += slope * parts[key].detach()
+        return replace(_detached(terms), style=terms.style.detach() + histogram)
+
+    def _add_up(self, pixels: Tensor) -> tuple[dict[_Key, Tensor], list[Features]]:
+        """Return the sums of the whole picture, as leaves of a graph, and the histogram tables.
+
+        The histograms' distances need the tables, which are known when all tiles have been seen;
+        they enter the loss linearly, so 0 gives the right gradient.
+        """
+        totals: dict[_Key, Tensor] = {}
+        counts: list[list[Features]] = []
+        with torch.no_grad():
+            for piece in self._pieces:
+                features = self._lens.features(pixels[(..., *piece.tile.window)], piece.tile)
+                counts.append(self._counts(piece, features))
+                for key, value in self._sums(piece, features, []).items():
+                    totals[key] = totals[key] + value if key in totals else value
+        tables = self._tables(counts)
+        for index, table in enumerate(tables):
+            for layer in table:
+                totals["histogram", index, layer] = pixels.new_zeros(())
+        return {key: value.requires_grad_() for key, value in totals.items()}, tables
+
+    def _sums(
+        self, piece: _Piece, features: Features, tables: list[Features]
+    ) -> dict[_Key, Tensor]:
+        """Return all that the losses need of a tile, in a form that adds up over tiles."""
+        sums: dict[_Key, Tensor] = {
+            ("content", 0, layer): losses.squared_distance(features[layer], contents)
+            for layer, contents in piece.contents.items()
+        }
+        for index, weights in enumerate(piece.weights):
+            for layer in self._style_layers:
+                weight = _of(weights, layer)
+                first, second = moment_sums(features[layer], weight)
+                sums["first", index, layer], sums["second", index, layer] = first, second
+        for index, table in enumerate(tables):
+            for layer, wanted in table.items():
+                top = self._goals[index].region.tops[layer]
+                weights = piece.weights[index]
+                sums["histogram", index, layer] = histograms.distance(
+                    features[layer], wanted, top, _of(weights, layer)
+                )
+        return sums
+
+    def _terms(self, sums: Mapping[_Key, Tensor], pixels: Tensor) -> Terms:
         params = self._params
-        features = self._network.features(pixels, self._layers, params.pooling)
-        published = params.loss == "gatys"
-        content = self._published_content(features) if published else self._content(features)
-        style = self._published_style(features) if published else self._style(features)
+        zero = pixels.new_zeros(())
+        style, histogram = zero, zero
+        for index, goal in enumerate(self._goals):
+            positions = self._positions[index]
+            found = {
+                layer: Moments(
+                    sums["first", index, layer] / positions[layer],
+                    sums["second", index, layer] / positions[layer],
+                )
+                for layer in self._style_layers
+            }
+            style = style + goal.distance(found)
+            squares = {
+                layer: sums["histogram", index, layer] / positions[layer]
+                for layer in goal.region.tops
+            }
+            histogram = histogram + goal.histogram_distance(squares)
         return Terms(
-            content=params.content_weight * content,
-            style=params.style_weight * style,
+            content=params.content_weight * self._content(sums, zero),
+            style=params.style_weight * style + params.histogram_weight * histogram,
             tv=params.tv_weight * losses.total_variation(pixels),
         )
 
-    def _published_content(self, features: dict[str, Tensor]) -> Tensor:
-        """Return eq. 1, summed over layers."""
-        return _weighted(
-            self._content_layers,
-            lambda layer: losses.content_loss(features[layer], self._contents[layer]),
-        )
+    def _content(self, sums: Mapping[_Key, Tensor], zero: Tensor) -> Tensor:
+        """Return the distance to the photo's features: a share of their energy, or eq. 1."""
+        total = zero
+        for layer, weight in self._content_layers.items():
+            unit = 2.0 if self._published else self._energies[layer]
+            total = total + weight * sums["content", 0, layer] / unit
+        return total
 
-    def _published_style(self, features: dict[str, Tensor]) -> Tensor:
-        """Return eq. 5."""
-        return _weighted(
-            self._style_layers,
-            lambda layer: losses.style_loss(losses.gram(features[layer]), self._grams[layer]),
-        )
+    def _counts(self, piece: _Piece, features: Features) -> list[Features]:
+        """Return each region's histograms of a tile, by layer."""
+        return [
+            {
+                layer: histograms.counts(features[layer].detach(), top, _of(weights, layer))
+                for layer, top in goal.region.tops.items()
+            }
+            for goal, weights in zip(self._goals, piece.weights, strict=True)
+        ]
 
-    def _content(self, features: dict[str, Tensor]) -> Tensor:
-        """Return the distance to the photo's features, as a share of their energy."""
-        return _weighted(
-            self._content_layers,
-            lambda layer: losses.relative_loss(
-                features[layer], self._contents[layer], losses.energy(self._contents[layer])
-            ),
-        )
+    def _tables(self, counts: list[list[Features]]) -> list[Features]:
+        """Return each region's tables from the counts of every tile."""
+        return [
+            goal.histogram_tables(_added(tile[index] for tile in counts))
+            for index, goal in enumerate(self._goals)
+        ]
 
-    def _style(self, features: dict[str, Tensor]) -> Tensor:
-        """Return the distance to the styles' Gram matrices, as a share of energies."""
-        return _weighted(
-            self._style_layers,
-            lambda layer: losses.relative_loss(
-                losses.gram(features[layer]), self._grams[layer], self._energies[layer]
-            ),
-        )
-
-    def _target_energies(self, photo: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return what each layer's style distance is measured by: style and photo together.
-
-        By the style's energy alone a faint style would weigh some ten times a strong one.
-        """
-        return {
-            layer: losses.energy(gram, losses.gram(photo[layer]))
-            for layer, gram in self._grams.items()
-        }
-
-    def _style_targets(self, styles: Sequence[Image.Image], scale: Scale) -> dict[str, Tensor]:
-        """Return the styles' Gram matrices, blended; each style keeps its own aspect ratio."""
-        grams: dict[str, Tensor] = {}
+    def _make_regions(
+        self, sources: Sources, scale: Scale, cache: TargetCache | None
+    ) -> list[Region]:
         if not self._style_layers:
-            return grams
-        for style, share in zip(styles, self._params.blend_for(len(styles)), strict=True):
-            size = style_size(style.size, scale)
-            found = self._features(style, size, self._style_layers)
-            for layer, features in found.items():
-                grams[layer] = grams.get(layer, 0) + share * losses.gram(features)
-        return grams
+            return []
+        return make_regions(
+            sources,
+            self._params,
+            lens=replace(self._lens, layers=tuple(self._style_layers)),
+            scale=scale,
+            cache=cache,
+        )
 
-    def _features(
-        self, picture: Image.Image, size: tuple[int, int], layers: Iterable[str]
-    ) -> dict[str, Tensor]:
-        pixels = preprocess(picture, size).to(self._network.device)
-        return self._network.features(pixels, layers, self._params.pooling)
+    def _look_at_photo(
+        self, sources: Sources, scale: Scale, regions: list[Region]
+    ) -> tuple[list[_Piece], list[StatisticsOfTiles]]:
+        """Return the photo's features by tile, and its statistics in each region."""
+        pieces = []
+        photos = [StatisticsOfTiles(tuple(self._style_layers)) for _ in regions]
+        for tile, window, _ in self._lens.windows(sources.content, (scale.width, scale.height)):
+            features = self._lens.features(window, tile)
+            weights = tuple(
+                None if region.visible is None else self._lens.weights(region.visible, tile)
+                for region in regions
+            )
+            for photo, weight in zip(photos, weights, strict=True):
+                photo.add(features, weight)
+            contents = {layer: features[layer].clone() for layer in self._content_layers}
+            pieces.append(_Piece(tile, contents, weights))
+        return pieces, photos
 
 
 def weighted_layers(params: StyleParams) -> tuple[dict[str, float], dict[str, float]]:
@@ -133,19 +248,28 @@ def weighted_layers(params: StyleParams) -> tuple[dict[str, float], dict[str, fl
     )
 
 
-def style_size(style: tuple[int, int], scale: Scale) -> tuple[int, int]:
-    """Return the size (width, height) at which a style is looked at, never stretched.
-
-    Its long edge is the result's, so that strokes keep their size; but a square style beside a
-    narrow strip has at most twice the strip's pixels, which memory estimates rely on.
-    """
-    width, height = style
-    longest = max(scale.width, scale.height)
-    roomy = math.sqrt(2 * scale.width * scale.height * max(style) / min(style))
-    return fit(width, height, min(longest, round(roomy)))
+def _of(weights: Features | None, layer: str) -> Tensor | None:
+    return None if weights is None else weights[layer]
 
 
-def _weighted(weights: dict[str, float], term: Callable[[str], Tensor]) -> Tensor:
-    """Return the sum of a term over layers, each by its weight; 0 without layers."""
-    terms = [weight * term(layer) for layer, weight in weights.items()]
-    return torch.stack(terms).sum() if terms else torch.zeros(())
+def _added(parts: Iterable[Features]) -> Features:
+    total: Features = {}
+    for part in parts:
+        for layer, value in part.items():
+            total[layer] = total[layer] + value if layer in total else value
+    return total
+
+
+def _backward(total: Tensor) -> None:
+    total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _gradient(tensor: Tensor) -> Tensor:
+    """Return the gradient that a backward pass has left, or zeros where it left none."""
+    if tensor.grad is None:
+        tensor.grad = torch.zeros_like(tensor)
+    return tensor.grad
+
+
+def _detached(terms: Terms) -> Terms:
+    return Terms(terms.content.detach(), terms.style.detach(), terms.tv.detach())

@@ -6,6 +6,7 @@ standard deviation (torchvision's convention for VGG19), so that a photograph's 
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -29,11 +30,18 @@ def preprocess(picture: Image.Image, size: tuple[int, int] | None = None) -> Ten
     return normalise(pixels.unsqueeze(0).float() / 255)
 
 
-def deprocess(pixels: Tensor) -> Image.Image:
-    """Return normalised pixels (1, 3, H, W) as an RGB picture; what lies outside 0–1 is clipped."""
+def read_mask(mask: Image.Image, size: tuple[int, int]) -> Tensor:
+    """Return a grey picture (L), resized to width and height, as (H, W) in 0–1 on the CPU."""
+    return torch.from_numpy(np.array(mask.resize(size, Image.Resampling.BILINEAR))).float() / 255
+
+
+def deprocess(pixels: Tensor) -> NDArray[np.float32]:
+    """Return normalised pixels (1, 3, H, W) as samples (H, W, 3) in 0–1; what lies outside is cut.
+
+    The samples are a copy, which later steps do not touch.
+    """
     unit = denormalise(pixels.detach().float().cpu()).clamp(0, 1)
-    levels = (unit * 255).round().to(torch.uint8)
-    return Image.fromarray(levels.squeeze(0).permute(1, 2, 0).contiguous().numpy())
+    return unit.squeeze(0).permute(1, 2, 0).contiguous().numpy()
 
 
 def normalise(unit: Tensor) -> Tensor:

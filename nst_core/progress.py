@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from nst_core.checkpoint import Checkpoint
 from nst_core.iteration import Iteration
+from nst_core.rendering import Rendering
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,16 @@ class Losses:
 
 @dataclass(frozen=True)
 class ScaleProgress:
-    """Which size of the pyramid the step was made at; `index` counts from 1, edges in pixels."""
+    """Which size of the pyramid the step was made at; `index` counts from 1, edges in pixels.
+
+    `tiles` is how many pieces the picture was taken in for want of memory; 1 is the whole.
+    """
 
     index: int
     count: int
     width: int
     height: int
+    tiles: int
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,10 @@ class Progress:
     """The state of a stylisation after a step.
 
     `step` counts from 1 over all scales. `total_steps` shrinks when `tolerance` ends a scale early;
-    the last progress is the one whose `step` equals it. `picture` and `checkpoint` are made when
-    called, out of the engine's present state: call them before the generator's next step.
+    the last progress is the one whose `step` equals it. On a GPU `losses` may be up to ten steps
+    old. `picture` (RGB, or RGBA for a photo with transparent parts), `samples` (the same as uint16,
+    (H, W, 3) or (H, W, 4)) and `checkpoint` are made when called, out of the engine's present
+    state: call them before the generator's next step.
     """
 
     step: int
@@ -44,10 +53,11 @@ class Progress:
     scale: ScaleProgress
     losses: Losses
     picture: Callable[[], Image.Image] = field(repr=False)
+    samples: Callable[[], NDArray[np.uint16]] = field(repr=False)
     checkpoint: Callable[[], Checkpoint] = field(repr=False)
 
     @classmethod
-    def after(cls, state: Iteration, fingerprint: str) -> Self:
+    def after(cls, state: Iteration, rendering: Rendering, *, fingerprint: str, tiles: int) -> Self:
         """Return the progress of a run that stands at `state`."""
         return cls(
             step=state.step,
@@ -57,8 +67,10 @@ class Progress:
                 count=len(state.plan),
                 width=state.scale.width,
                 height=state.scale.height,
+                tiles=tiles,
             ),
             losses=Losses(**state.losses),
-            picture=state.picture,
+            picture=lambda: rendering.picture(state.shown),
+            samples=lambda: rendering.samples(state.shown),
             checkpoint=lambda: state.checkpoint(fingerprint),
         )

@@ -1,7 +1,8 @@
 """VGG19's feature extractor: from a picture to the activations of named layers.
 
-Owns the forward pass alone; where weights come from is `weights`' business. The layer widths are
-read from the tensors, so a narrower network of the same shape works just as well.
+Owns the topology and its weights; a convolution's arithmetic is `convolution`'s, and where weights
+come from is `weights`' business. The layer widths are read from the tensors, so a narrower network
+of the same shape works just as well.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nst_core.convolution import Border, Convolution
 from nst_core.errors import WeightsUnavailable
 from nst_core.layers import LAYERS, deepest, depth
 
 Pooling = Literal["max", "average"]
-Border = Literal["replicate", "zeros"]
 
 
 class Vgg:
@@ -33,12 +34,12 @@ class Vgg:
     @property
     def device(self) -> torch.device:
         """The device that the weights lie on and features are computed on."""
-        return self._convs["conv1_1"][0].device
+        return self._convs["conv1_1"].weight.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The number format of the convolutions."""
-        return self._convs["conv1_1"][0].dtype
+        return self._convs["conv1_1"].weight.dtype
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -50,8 +51,8 @@ class Vgg:
         """Return the same network on another device or in another number format."""
         state = {
             f"features.{depth(layer)}.{part}": tensor.to(device=device, dtype=dtype)
-            for layer, tensors in self._convs.items()
-            for part, tensor in zip(("weight", "bias"), tensors, strict=True)
+            for layer, conv in self._convs.items()
+            for part, tensor in (("weight", conv.weight), ("bias", conv.bias))
         }
         return type(self)(state, name=self.name, notice=self.notice)
 
@@ -98,38 +99,21 @@ class Vgg:
         found: dict[str, Tensor] = {}
         x = image.to(self.dtype, memory_format=torch.channels_last)
         for name in LAYERS[: depth(deepest(wanted)) + 1]:
-            x = self._layer(name, x, pooling, border)
+            if name.startswith("pool"):
+                x = _pool(x, pooling)
+            elif name.startswith("conv"):
+                x = self._convs[name](x, border, rectified=name not in wanted)
+            elif f"conv{name[4:]}" in wanted:
+                x = functional.relu(x)
             if name in wanted:
                 found[name] = x
         return found
-
-    def _layer(self, name: str, x: Tensor, pooling: Pooling, border: Border) -> Tensor:
-        if name.startswith("relu"):
-            return functional.relu(x)
-        if name.startswith("pool"):
-            return _pool(x, pooling)
-        weight, bias = self._convs[name]
-        if border == "replicate":
-            return functional.conv2d(_repeat_edge(x), weight, bias)
-        return functional.conv2d(x, weight, bias, padding=1)
 
 
 def _pool(x: Tensor, pooling: Pooling) -> Tensor:
     if pooling == "average":
         return functional.avg_pool2d(x, 2)
     return torch.max_pool2d(x, 2)
-
-
-def _repeat_edge(x: Tensor) -> Tensor:
-    """Pad (1, C, H, W) by one pixel on every side.
-
-    Torch's own padding is quick, but its gradient on CUDA adds up in no fixed order, and so would
-    not give the same bits twice.
-    """
-    if x.device.type == "cpu":
-        return functional.pad(x, (1, 1, 1, 1), mode="replicate")
-    x = torch.cat((x[:, :, :1], x, x[:, :, -1:]), dim=2)
-    return torch.cat((x[..., :1], x, x[..., -1:]), dim=3)
 
 
 def _fault(weight: Tensor, bias: Tensor | None, width: int) -> str:
@@ -145,9 +129,9 @@ def _fault(weight: Tensor, bias: Tensor | None, width: int) -> str:
     return ""
 
 
-def _convolutions(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return weight (out, in, 3, 3) and bias (out,) of each convolution up to the first absent."""
-    convs: dict[str, tuple[Tensor, Tensor]] = {}
+def _convolutions(state: Mapping[str, Tensor]) -> dict[str, Convolution]:
+    """Return each convolution up to the first whose weights are absent, by its name."""
+    convs: dict[str, Convolution] = {}
     width = 3
     for name in (layer for layer in LAYERS if layer.startswith("conv")):
         key = f"features.{depth(name)}"
@@ -162,10 +146,7 @@ def _convolutions(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor
             )
         assert bias is not None  # noqa: S101 - or there was a fault
         width = weight.shape[0]
-        convs[name] = (
-            weight.detach().to(memory_format=torch.channels_last),
-            bias.detach(),
-        )
+        convs[name] = Convolution(weight.detach(), bias.detach())
     if not convs:
         raise WeightsUnavailable(
             "the weights hold no features.0.weight: this is no VGG19",
