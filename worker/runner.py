@@ -17,6 +17,7 @@ from nst_core import images, schedule
 from nst_core.checkpoint import Checkpoint
 from nst_core.engine import stylize
 from nst_core.errors import CheckpointMismatch, NstError
+from nst_core.masks import read_mask
 from nst_core.params import StyleParams
 from nst_core.progress import Progress
 from nst_core.results import encode_result
@@ -26,7 +27,7 @@ from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database
 from nst_jobs.errors import Cancelled, Draining, FileMissing, LeaseLost
 from nst_jobs.lifecycle import Claim
-from nst_jobs.records import ArtifactKind, Status
+from nst_jobs.records import Artifact, ArtifactKind, Status
 from nst_jobs.storage import Storage
 from worker.device import Device
 from worker.eta import eta_seconds
@@ -47,6 +48,15 @@ class Workplace:
     database: Database
     storage: Storage
     device: Device
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The decoded pictures of a job; there is a mask for each style, or none."""
+
+    content: Image.Image
+    styles: Sequence[Image.Image]
+    masks: Sequence[Image.Image]
 
 
 def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> bool:
@@ -111,11 +121,11 @@ def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
     """Pull the engine to its last step, with each step's duties, and store the result."""
     params = StyleParams.model_validate(claim.params)
     network = workplace.device.network
-    content, styles = _load_pictures(claim, workplace)
-    attempt = _Attempt(claim, workplace, lease, params, content.size)
+    pictures = _load_pictures(claim, workplace)
+    attempt = _Attempt(claim, workplace, lease, params, pictures.content.size)
     resume = attempt.load_checkpoint()
     with attempt.snapshots:
-        with closing(_steps(content, styles, params, network, resume)) as steps:
+        with closing(_steps(pictures, params, network, resume)) as steps:
             progress = None
             for progress in steps:
                 attempt.keep(progress, weights=network.name)
@@ -125,20 +135,17 @@ def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
 
 
 def _steps(
-    content: Image.Image,
-    styles: Sequence[Image.Image],
-    params: StyleParams,
-    network: Vgg,
-    resume: Checkpoint | None,
+    pictures: _Pictures, params: StyleParams, network: Vgg, resume: Checkpoint | None
 ) -> Generator[Progress]:
     """Go on from the checkpoint, or from the start when the engine refuses it."""
+    content, styles, masks = pictures.content, pictures.styles, pictures.masks
     try:
-        yield from stylize(content, styles, params, network=network, resume=resume)
+        yield from stylize(content, styles, params, network=network, masks=masks, resume=resume)
     except CheckpointMismatch as error:
         if resume is None:
             raise
         logger.warning("checkpoint_refused", error=error.message)
-        yield from stylize(content, styles, params, network=network)
+        yield from stylize(content, styles, params, network=network, masks=masks)
 
 
 class _Attempt:
@@ -240,11 +247,16 @@ class _Attempt:
         }
 
 
-def _load_pictures(claim: Claim, workplace: Workplace) -> tuple[Image.Image, list[Image.Image]]:
+def _load_pictures(claim: Claim, workplace: Workplace) -> _Pictures:
     with workplace.database.reading() as session:
         inputs = artifacts.inputs(session, claim.job_id)
-    decoded = [
-        images.read_image(workplace.storage.get(file.key), limits=_NO_LIMITS).image
-        for file in (inputs.content, *inputs.styles)
-    ]
-    return decoded[0], decoded[1:]
+
+    def read(file: Artifact, *, as_mask: bool = False) -> Image.Image:
+        decode = read_mask if as_mask else images.read_image
+        return decode(workplace.storage.get(file.key), limits=_NO_LIMITS, field=file.kind).image
+
+    return _Pictures(
+        read(inputs.content),
+        [read(file) for file in inputs.styles],
+        [read(file, as_mask=True) for file in inputs.masks],
+    )

@@ -9,6 +9,7 @@ from PIL import Image
 
 from nst_core import cli, engine
 from nst_core.cli import stylize_command, weights_command
+from nst_core.errors import InvalidParams
 from nst_core.png16 import encode_png16
 
 
@@ -125,6 +126,69 @@ def test_bit_depth_16_writes_the_engines_samples_as_png(workplace, monkeypatch):
 
     assert result.exit_code == 0, result.output
     assert (workplace / "out.png").read_bytes() == encode_png16(samples)
+
+
+@pytest.mark.parametrize("depth", ["8", "16"])
+def test_cut_out_stays_a_cut_out(workplace, photo, depth):
+    cut_out = photo.copy()
+    alpha = Image.new("L", photo.size)
+    alpha.paste(255, (0, 0, photo.width // 2, photo.height))
+    cut_out.putalpha(alpha)
+    cut_out.save(workplace / "photo.png")
+
+    result = stylize(workplace, "--bit-depth", depth)
+
+    assert result.exit_code == 0, result.output
+    with Image.open(workplace / "out.png") as picture:
+        assert picture.mode == "RGBA"
+        assert [picture.getpixel((x, 9))[3] for x in (0, picture.width - 1)] == [255, 0]
+
+
+def write_mask(folder, name, value=255, size=None):
+    with Image.open(folder / "photo.png") as photo:
+        Image.new("L", size or photo.size, value).save(folder / name)
+    return ("--mask", str(folder / name))
+
+
+def test_engine_is_given_the_masks_in_their_order(workplace, monkeypatch):
+    heard = []
+
+    def listen(content, styles, params, *, masks, **options):
+        heard.extend(mask.getpixel((0, 0)) for mask in masks)
+        raise InvalidParams("that is enough")
+        yield
+
+    monkeypatch.setattr(engine, "stylize", listen)
+    second = str(workplace / "photo.png")
+
+    result = stylize(
+        workplace, second, *write_mask(workplace, "a.png", 40), *write_mask(workplace, "b.png", 50)
+    )
+
+    assert "that is enough" in result.output
+    assert heard == [40, 50]
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([{}, {}], "there are 2 masks for 1 styles"),
+        ([{"value": 0}], "0.png is black everywhere"),
+        ([{"size": (20, 40)}], "0.png is 20×40, of another shape"),
+    ],
+    ids=["count", "black", "shape"],
+)
+def test_mask_that_does_not_fit_is_refused(workplace, masks, message):
+    options = [
+        part
+        for number, mask in enumerate(masks)
+        for part in write_mask(workplace, f"{number}.png", **mask)
+    ]
+
+    result = stylize(workplace, *options)
+
+    assert result.exit_code == 1
+    assert message in result.output
 
 
 def test_weights_come_from_the_environment(workplace, monkeypatch):

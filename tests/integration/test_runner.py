@@ -13,6 +13,7 @@ from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from nst_core.errors import InvalidParams
 from nst_core.params import StyleParams
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.database import Database
@@ -83,10 +84,14 @@ def workplace(database: Database, tmp_path: Path) -> Workplace:
 @pytest.fixture
 def job_id(workplace: Workplace) -> str:
     """A queued job with real pictures."""
+    content, style = Image.linear_gradient("L"), Image.radial_gradient("L")
+    return submit(workplace, [(ArtifactKind.CONTENT, content), (ArtifactKind.STYLE, style)])
+
+
+def submit(workplace: Workplace, pictures: list[tuple[ArtifactKind, Image.Image]]) -> str:
     job_id = lifecycle.new_job_id()
     files = []
-    for kind in (ArtifactKind.CONTENT, ArtifactKind.STYLE):
-        picture = Image.linear_gradient("L") if kind == "content" else Image.radial_gradient("L")
+    for place, (kind, picture) in enumerate(pictures):
         out = io.BytesIO()
         picture.convert("RGB").resize((60, 45)).save(out, "PNG")
         files.append(
@@ -98,6 +103,7 @@ def job_id(workplace: Workplace) -> str:
                 out.getvalue(),
                 image_format="png",
                 extent=(60, 45),
+                step=place,
             )
         )
     submission = Submission(
@@ -180,6 +186,26 @@ def stylize_in_16_bits(samples):
 def set_params(workplace: Workplace, params: StyleParams) -> None:
     with workplace.database.writing() as session:
         session.execute(Job.__table__.update().values(params=params.model_dump(mode="json")))
+
+
+def test_engine_is_given_the_masks_in_the_order_of_the_styles(workplace, monkeypatch):
+    greys = [Image.new("L", (8, 8), value) for value in (10, 20, 30, 40, 50)]
+    order = [ArtifactKind.CONTENT, *[ArtifactKind.STYLE] * 2, *[ArtifactKind.MASK] * 2]
+    job_id = submit(workplace, list(zip(order, greys, strict=True)))
+    heard = []
+
+    def stylize(content, styles, params, *, masks, **options):
+        heard.extend([content, *styles, *masks])
+        raise InvalidParams("that is enough")
+        yield
+
+    monkeypatch.setattr(runner, "stylize", stylize)
+
+    attempt(workplace)
+
+    assert [picture.mode for picture in heard] == ["RGB", "RGB", "RGB", "L", "L"]
+    assert [picture.convert("L").getpixel((0, 0)) for picture in heard] == [10, 20, 30, 40, 50]
+    assert read(workplace, job_id).error["message"] == "that is enough"
 
 
 def test_drained_attempt_is_gone_on_with_and_yields_the_same_bytes(workplace, job_id):
