@@ -16,7 +16,25 @@ def test_deprocess_undoes_preprocess_to_the_grey_level():
 
     back = pixels.deprocess(pixels.preprocess(picture))
 
-    assert np.array_equal(np.array(back), np.array(picture))
+    assert np.array_equal(np.round(back * 255), np.array(picture))
+
+
+def test_deprocessed_pixels_do_not_move_with_the_optimisation():
+    moving = torch.zeros(1, 3, 2, 2)
+
+    shown = pixels.deprocess(moving)
+    moving.add_(1)
+
+    assert np.allclose(shown, pixels.MEAN)
+
+
+def test_mask_is_read_as_shares_of_white():
+    mask = Image.fromarray(np.array([[0, 255], [51, 102]], dtype=np.uint8))
+
+    read = pixels.read_mask(mask, (2, 2))
+
+    torch.testing.assert_close(read, torch.tensor([[0.0, 1.0], [0.2, 0.4]]))
+    assert pixels.read_mask(mask, (6, 4)).shape == (4, 6)
 
 
 def test_preprocess_is_torchvisions_normalisation():

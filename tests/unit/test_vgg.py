@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from nst_core import vgg
+from nst_core.convolution import Convolution
 from nst_core.errors import WeightsUnavailable
 from nst_core.layers import LAYERS, depth
 from nst_core.vgg import Vgg
@@ -41,11 +43,31 @@ def test_features_equal_torchvisions_network():
 def test_only_needed_layers_run(monkeypatch):
     network = Vgg(narrow_state(), name="file")
     run = []
-    monkeypatch.setattr(Vgg, "_layer", lambda self, name, x, pooling, border: run.append(name) or x)
+    of = {id(conv): name for name, conv in network._convs.items()}
+    convolve, pool = Convolution.__call__, vgg._pool
+    monkeypatch.setattr(
+        Convolution,
+        "__call__",
+        lambda self, *args, **how: run.append(of[id(self)]) or convolve(self, *args, **how),
+    )
+    monkeypatch.setattr(vgg, "_pool", lambda *args: run.append("pool") or pool(*args))
 
     network.features(noise(32, 32), ["relu2_1", "relu1_1"])
 
-    assert run == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1"]
+    assert run == ["conv1_1", "conv1_2", "pool", "conv2_1"]
+
+
+def test_convolution_asked_for_by_name_comes_before_its_relu():
+    network = Vgg(narrow_state(), name="file")
+    picture = noise(16, 16)
+
+    found = network.features(picture, ["conv1_1", "relu1_1", "conv2_1", "relu2_1"])
+    alone = network.features(picture, ["relu2_1"])
+
+    assert found["conv1_1"].min() < 0
+    assert torch.equal(found["relu1_1"], found["conv1_1"].relu())
+    assert found["conv2_1"].min() < 0
+    assert torch.equal(found["relu2_1"], alone["relu2_1"])
 
 
 def test_picture_of_16_pixels_leaves_one_at_relu5_1():
@@ -75,9 +97,9 @@ def test_border_repeats_the_edge_pixel():
     found = network.features(picture, ["conv1_1", "relu1_1", "conv1_2"])
 
     for source, layer in ((picture, "conv1_1"), (found["relu1_1"], "conv1_2")):
-        weight, bias = network._convs[layer]
+        conv = network._convs[layer]
         padded = functional.pad(source, (1,) * 4, mode="replicate")
-        torch.testing.assert_close(found[layer], functional.conv2d(padded, weight, bias))
+        torch.testing.assert_close(found[layer], functional.conv2d(padded, conv.weight, conv.bias))
 
 
 def test_flat_picture_has_no_frame_in_any_layer():
