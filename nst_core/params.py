@@ -19,7 +19,8 @@ MAX_SIZE = 4096
 FIRST_SCALE = 128
 
 LayerWeight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+MAX_WEIGHT = 1e12
+Weight = Annotated[float, Field(ge=0, le=MAX_WEIGHT, allow_inf_nan=False)]
 
 #: Named sets of parameters. What a preset leaves out has the field's default.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -187,6 +188,8 @@ class StyleParams(BaseModel):
             return self
         factor = _STYLIZATION_SPAN ** (2 * self.stylization - 1)
         weight = self.content_weight * _MIDDLE_STYLE_WEIGHT[self.loss] * factor
+        if not 0 < weight <= MAX_WEIGHT:
+            raise ValueError(f"stylization makes style_weight {weight:g}: change content_weight")
         if "style_weight" not in self.model_fields_set:
             object.__setattr__(self, "style_weight", weight)
         elif not math.isclose(self.style_weight, weight, rel_tol=1e-6):

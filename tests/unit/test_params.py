@@ -40,12 +40,80 @@ def test_learning_rate_follows_the_optimizer():
         {"preset": "best"},
         {"unknown": 1},
         {"tolerance": 1},
+        {"stylization": 1.5},
+        {"stylization": 0.5, "style_weight": 3},
+        {"stylization": 0.5, "content_weight": 0},
+        {"stylization": 1, "content_weight": 1e12},
+        {"bit_depth": 16, "format": "jpeg"},
+        {"bit_depth": 16, "format": "webp"},
+        {"bit_depth": 12},
+        {"style_scale": 0},
     ],
-    ids=lambda bad: "-".join(bad) + repr(next(iter(bad.values()))),
+    ids=lambda bad: " ".join(f"{name}={value!r}" for name, value in bad.items()),
 )
 def test_bad_value_is_refused(bad):
     with pytest.raises(ValidationError):
         StyleParams(**bad)
+
+
+@pytest.mark.parametrize(("stylization", "weight"), [(0, 0.5), (0.5, 15), (1, 450)])
+def test_stylization_spans_style_weights_around_the_default(stylization, weight):
+    params = StyleParams(stylization=stylization)
+
+    assert params.style_weight == pytest.approx(weight)
+    assert params.content_weight == 1
+    assert StyleParams().style_weight == 15
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "gatys"])
+def test_middle_stylization_is_what_each_loss_has_without_it(loss):
+    bare = StyleParams(preset="gatys") if loss == "gatys" else StyleParams()
+
+    params = StyleParams(loss=loss, stylization=0.5)
+
+    assert params.style_weight == pytest.approx(bare.style_weight)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_stylization_has_precedence_over_a_presets_style_weight(name):
+    params = StyleParams(preset=name, stylization=1)
+
+    middle = StyleParams(preset=name).style_weight
+    assert params.style_weight == pytest.approx(30 * middle)
+
+
+def test_stylization_is_relative_to_the_content_weight():
+    params = StyleParams(stylization=0.5, content_weight=4)
+
+    assert params.style_weight == pytest.approx(60)
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+@pytest.mark.parametrize("stylization", [0, 0.3, 0.77, 1])
+def test_stylization_survives_json_beside_the_weight_that_it_set(preset, stylization):
+    params = StyleParams(preset=preset, stylization=stylization, content_weight=0.7)
+
+    back = StyleParams.model_validate_json(params.model_dump_json())
+
+    assert back == params
+    assert back.style_weight == params.style_weight
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [(64, 1), (128, 1), (181, 2), (256, 3), (512, 5), (1024, 7), (4096, 11)]
+)
+def test_pyramid_begins_at_128_pixels(size, count):
+    params = StyleParams(size=size)
+
+    sizes = [scale.width for scale in schedule.plan(size, size, params)]
+
+    assert params.scales == len(sizes) == count
+    assert sizes[0] == min(size, 128)
+    assert sizes[-1] == size
+
+
+def test_sixteen_bits_are_for_png():
+    assert StyleParams(bit_depth=16).format == "png"
 
 
 def test_blend_sums_to_one():
@@ -84,6 +152,7 @@ def test_layer_names_are_torchvisions_places():
     assert layers.depth("conv5_1") == 28
     assert len(layers.LAYERS) == 37
     assert layers.downsampling("relu5_1") == 16
+    assert layers.downsampling("relu1_2") == 1
     assert layers.deepest(["relu4_2", "relu1_1", "relu5_1"]) == "relu5_1"
 
 
