@@ -37,6 +37,7 @@ class Target:
         values, vectors = torch.linalg.eigh(moments.covariance.double().cpu())
         values = values.clamp_min(0)
         kept = values.cumsum(0) > TAIL * values.sum()
+        kept[-1] = True  # a style of one colour varies in no direction
         factor = vectors[:, kept] * values[kept].sqrt()
         return cls(moments.mean, factor.to(moments.second.device))
 
@@ -61,6 +62,9 @@ class _RootTrace(torch.autograd.Function):
     def forward(ctx: Any, covariance: Tensor, factor: Tensor) -> Tensor:  # noqa: ANN401 - torch's own type
         """Return the trace, and keep ½ L (Lᵀ C L)^−½ Lᵀ."""
         inner = factor.T @ covariance.to(factor.dtype) @ factor
+        # A flat picture has no spread to be stretched: without a floor rounding would be.
+        floor = _FLAT * factor.square().sum(dim=0).max().square()
+        inner.diagonal().add_(floor)
         trace, inverse_root = _roots(inner)
         ctx.save_for_backward((factor @ inverse_root @ factor.T / 2).to(covariance.dtype))
         return trace

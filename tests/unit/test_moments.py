@@ -119,17 +119,22 @@ def test_energy_is_the_mean_squared_length():
     assert found.energy.item() == 7
 
 
-def test_precision_of_float32_products_is_left_as_it_was(monkeypatch):
+@pytest.fixture
+def exact_setting():
     setting = torch.backends.mkldnn.matmul
-    monkeypatch.setattr(setting, "fp32_precision", "ieee")
+    before, setting.fp32_precision = setting.fp32_precision, "ieee"
+    yield setting
+    setting.fp32_precision = before
 
+
+def test_precision_of_float32_products_is_left_as_it_was(exact_setting):
     moments(features(dtype=torch.bfloat16))
-    after = setting.fp32_precision
+    after = exact_setting.fp32_precision
     with pytest.raises(RuntimeError, match="halfway"):
         moments(Failing.of(features(dtype=torch.bfloat16)))
 
     assert after == "ieee"
-    assert setting.fp32_precision == "ieee"
+    assert exact_setting.fp32_precision == "ieee"
 
 
 class Failing(torch.Tensor):
