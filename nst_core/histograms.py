@@ -15,12 +15,13 @@ BINS = 256
 def counts(features: Tensor, top: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return how many positions of features (1, N, H, W) fall into each bin: (N, BINS).
 
-    Bins divide 0 to `top` (N,) evenly; what lies above is in the last. Positions count whole, where
-    their `weight` (H, W) is at least a half, so that the sum has the same bits in any order.
+    Bins divide 0 to `top` (N,) evenly; what lies above is in the last. Weights (H, W) count in
+    whole 255ths, as masks have them, so that the sum has the same bits in any order.
     """
-    place = _place(features, top).long().clamp(max=BINS - 1)
+    place = _bin(features, top)
     if weight is not None:
-        place = place[:, (weight >= 0.5).flatten()]
+        levels = (weight * 255).round().long().flatten()
+        return place.new_zeros(len(top), BINS).scatter_add_(1, place, levels.expand_as(place))
     shifted = place + BINS * torch.arange(len(top), device=top.device).unsqueeze(1)
     return torch.bincount(shifted.flatten(), minlength=BINS * len(top)).view(-1, BINS)
 
@@ -52,12 +53,12 @@ def distance(features: Tensor, table: Tensor, top: Tensor, weight: Tensor | None
     """Return Σ w (F − R(F))² for R as `matching` has it, eq. 6; R is held constant."""
     rows = features.flatten(2).squeeze(0).float()
     with torch.no_grad():
-        place = _place(features, top).long().clamp(max=BINS - 1)
-        wanted = table.gather(1, place) / BINS * top.unsqueeze(1)
+        wanted = table.gather(1, _bin(features, top)) / BINS * top.unsqueeze(1)
     squares = (rows - wanted).square()
     return squares.sum() if weight is None else (squares * weight.flatten()).sum()
 
 
-def _place(features: Tensor, top: Tensor) -> Tensor:
-    """Return features (1, N, H, W) in units of bins, (N, H·W)."""
-    return features.flatten(2).squeeze(0).float() / top.clamp_min(1e-12).unsqueeze(1) * BINS
+def _bin(features: Tensor, top: Tensor) -> Tensor:
+    """Return the bin of each of features (1, N, H, W), (N, H·W); that of NaN is any of them."""
+    rows = features.flatten(2).squeeze(0).float()
+    return (rows / top.clamp_min(1e-12).unsqueeze(1) * BINS).long().clamp(0, BINS - 1)
