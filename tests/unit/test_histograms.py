@@ -99,6 +99,22 @@ def test_matching_maps_one_distribution_onto_another(has, wants):
     assert (error < TOP / BINS).all()
 
 
+def test_bins_that_share_a_place_are_spread_over_it():
+    found, wanted = torch.zeros(1, BINS), torch.zeros(1, BINS)
+    found[0, 10] = found[0, 20] = 0.5
+    wanted[0, 100] = 1
+
+    table = histograms.matching(found, wanted)
+
+    assert table[0, [10, 20]].tolist() == [100.25, 100.75]
+
+
+def test_histogram_of_nothing_is_empty():
+    nothing = shares_of(values(2), TOP, torch.zeros(40, 30))
+
+    assert nothing.abs().max() == 0
+
+
 def test_matching_never_turns_the_order_round():
     table = histograms.matching(shares_of(values(3), TOP), shares_of(values(1, seed=1), TOP))
 
