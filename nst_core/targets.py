@@ -93,7 +93,8 @@ class StatisticsOfTiles:
     """Moments of layers, as they add up over tiles."""
 
     def __init__(self, layers: Sequence[str]) -> None:
-        self.positions: Features = dict.fromkeys(layers, torch.zeros(()))
+        # Next to none instead of none: a deep layer may have no position that is visible at all.
+        self.positions: Features = dict.fromkeys(layers, torch.tensor(1e-9))
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, features: Features, weights: Features | None) -> None:
