@@ -64,7 +64,7 @@ class _RootTrace(torch.autograd.Function):
         inner = factor.T @ covariance.to(factor.dtype) @ factor
         # A flat picture has no spread to be stretched: without a floor rounding would be.
         floor = _FLAT * factor.square().sum(dim=0).max().square()
-        inner.diagonal().add_(floor)
+        inner.diagonal().add_(floor.clamp_min(1e-30))
         trace, inverse_root = _roots(inner)
         ctx.save_for_backward((factor @ inverse_root @ factor.T / 2).to(covariance.dtype))
         return trace

@@ -137,6 +137,17 @@ def test_flat_target_is_only_a_mean():
     assert distance.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def test_flat_features_and_a_flat_target_have_a_finite_gradient():
+    flat = torch.full((1, 6, 4, 4), 2.0, requires_grad=True)
+    target = Target.of(moments(torch.ones(1, 6, 4, 4)))
+
+    loss = squared_distance(moments(flat), target)
+    loss.backward()
+
+    assert loss.item() == pytest.approx(6, rel=1e-5)
+    assert flat.grad.isfinite().all()
+
+
 def test_target_keeps_all_but_the_tail_of_the_variance():
     values = torch.tensor([1e-5, 3e-4, 5e-4, 0.01, 0.3, 0.7], dtype=torch.float64)
     turn = rotation(6)
