@@ -194,6 +194,8 @@ def _parts(
         path = _socket_path(valkey_dir)
         settings = settings.model_copy(update={"broker_url": f"redis+socket://{path}"})
         parts.append(Part("valkey", _valkey_argv(path, valkey_dir)))
+    share = settings.memory_share / workers
+    settings = settings.model_copy(update={"memory_share": share})
     for number in range(1, workers + 1):
         parts.append(Part(f"worker-{number}", [*NST, "worker"]))
     descriptor = listener.fileno()

@@ -14,7 +14,7 @@ from api.services import LOCAL_OWNER, Services, services
 from api.submissions import CheckedRequest, Upload, read_submission
 from api.views import job_view
 from nst_core import schedule
-from nst_core.estimate import estimate_bytes
+from nst_core.estimate import least_bytes
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.errors import JobNotFound
@@ -134,7 +134,7 @@ def _record(job_id: str, checked: CheckedRequest, parts: Services) -> JobView:
         job_id=job_id,
         owner=LOCAL_OWNER,
         params=fields.params.model_dump(mode="json"),
-        estimated_bytes=estimate_bytes(final.width, final.height),
+        estimated_bytes=least_bytes(fields.params, final),
         files=files,
         priority=fields.priority,
         metadata=fields.metadata,

@@ -33,12 +33,13 @@ class SubmissionFields(_Shape):
 
 
 class ScaleView(_Shape):
-    """One size of the pyramid."""
+    """One size of the pyramid; `tiles` is in how many pieces it is computed for want of memory."""
 
     index: int
     count: int
     width: int
     height: int
+    tiles: int
 
 
 class LossesView(_Shape):

@@ -23,7 +23,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from nst_core import images, schedule
+from nst_core import images, machine, schedule
 from nst_core.errors import NstError
 from nst_core.masks import check_mask_count, check_mask_shape, read_mask
 from nst_core.options import PICTURE, mask_option, params_from, params_options
@@ -102,6 +102,7 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
     params = params_from(options)
     _check_writable(output)
     started = time.monotonic()
+    machine.use_huge_pages()
     with _engine_errors():
         pictures = [_picture(path) for path in (content, *styles)]
         regions = _masks(masks, pictures)

@@ -7,15 +7,16 @@ knows a job.
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from PIL import Image
 
 from nst_core import schedule
 from nst_core.checkpoint import Checkpoint
-from nst_core.evaluation import Evaluation, memory_errors
+from nst_core.evaluation import Evaluation, fitting, memory_errors
 from nst_core.iteration import Iteration
-from nst_core.objective import weighted_layers
+from nst_core.objective import Objective, weighted_layers
 from nst_core.params import StyleParams
 from nst_core.precision import convolution_dtype
 from nst_core.progress import Progress
@@ -79,8 +80,12 @@ def stylize(  # noqa: PLR0913 - pictures, what to do, and what to do it with
     while not state.finished:
         with memory_errors():
             state.enter_scale()
+        scale = state.scale
+        make = partial(Objective, sources, params, network=network, scale=scale, cache=cache)
         evaluation = Evaluation(
-            sources, params, network=network, scale=state.scale, edge=state.tile_edge, cache=cache
+            make,
+            edge=min(state.tile_edge, fitting(params, scale, network, memory_bytes)),
+            longest=max(scale.width, scale.height),
         )
         while not state.scale_ended:
             with memory_errors(), _deterministic(network.device):

@@ -1,22 +1,148 @@
-"""How much memory a stylisation takes, before it is begun.
+"""What a stylisation takes, before it is begun: memory, and seconds a step.
 
-Nearly all of it is the activations that backpropagation keeps, and these go with the pixels.
-Measured on a CPU with the default layers and one square style picture, as peak resident memory
-beyond the loaded network: 271 MiB at 256 × 256 pixels and 951 MiB at 512 × 512 in float32, a third
-less in bfloat16. The figures below lie above all of these.
+Knows no torch, so that whoever accepts, routes or refuses a job can ask. Memory is counted from the
+layers' shapes; the few constants are of measurements on Linux, which `make bench` repeats. Speed
+cannot be counted: `speed.measure` finds it on the device.
 """
 
-BASE_BYTES = 64 * 2**20
-BYTES_PER_PIXEL = 4_000
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
 
-
-def estimate_bytes(width: int, height: int) -> int:
-    """Return the peak memory, in bytes beyond the network's own, of a result of this size.
-
-    Rough, and rather too high than too low: it knows neither the layers nor the number format.
-    """
-    return BASE_BYTES + BYTES_PER_PIXEL * width * height
-
+from nst_core import schedule
+from nst_core.layers import LAYERS, WIDTHS, deepest, depth, downsampling
+from nst_core.params import StyleParams
+from nst_core.schedule import Scale
+from nst_core.tiles import cut
 
 #: Tiles smaller than this are mostly halo; in pixels.
 SMALLEST_TILE = 64
+#: Edge of a tile in pixels that is longer than any picture's: no tiles at all.
+WHOLE = 1 << 20
+
+#: What a process takes at any size: the network in another format, caches of the libraries.
+_FIXED_BYTES = {"float32": 50 * 10**6, "bfloat16": 100 * 10**6}
+#: The picture, its gradient, the optimiser's memory and what they pass through, a pixel.
+_PICTURE_BYTES = {"adam": 120, "lbfgs": 430}
+#: What a window's gradient passes through beside the layers' outputs, a pixel.
+_WINDOW_BYTES = 180
+#: What the C library keeps of smaller blocks that were freed, a pixel and at most.
+_FREED_BYTES_PER_PIXEL = 2_600
+_FREED_BYTES = {"float32": 340 * 10**6, "bfloat16": 470 * 10**6}
+_NUMBER_BYTES = {"float32": 4, "bfloat16": 2}
+#: Forward twice and backward once, where the whole picture has each once.
+_TILE_PASSES = 1.5
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How quick a device is at one number format: a step's fixed seconds, and those a GFLOP."""
+
+    fixed_seconds: float
+    seconds_per_gigaflop: float
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a stylisation is to run; `speed` is None where nobody has measured it."""
+
+    kind: Literal["cpu", "cuda"]
+    memory_bytes: int
+    bfloat16: bool
+    speed: Speed | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the largest scale takes: peak memory beside the loaded network, and seconds a step.
+
+    `tile_edge` is that of the tiles in pixels that make it fit; `WHOLE` when none are needed.
+    `fits` is false when even the smallest do not.
+    """
+
+    bytes: int
+    tile_edge: int
+    seconds_a_step: float | None
+    fits: bool
+
+
+def estimate(params: StyleParams, device: Device, *, size: tuple[int, int] = (1, 1)) -> Estimate:
+    """Return what a stylisation takes on a device, for a photo of a size or shape (w, h)."""
+    scale = schedule.plan(*size, params)[-1]
+    edge = fitting_edge(params, scale, device)
+    needed = needed_bytes(params, scale, device, edge)
+    speed = device.speed
+    seconds = None
+    if speed is not None:
+        work = speed.seconds_per_gigaflop * gigaflops(params, scale, edge)
+        seconds = speed.fixed_seconds + work
+    return Estimate(needed, edge, seconds, fits=needed <= device.memory_bytes)
+
+
+def least_bytes(params: StyleParams, scale: Scale) -> int:
+    """Return the memory without which a scale cannot be computed on any device."""
+    device = Device("cuda", memory_bytes=0, bfloat16=True)
+    return needed_bytes(params, scale, device, SMALLEST_TILE)
+
+
+def fitting_edge(params: StyleParams, scale: Scale, device: Device) -> int:
+    """Return the longest edge of tiles that fits the device's memory; the smallest if none does."""
+    longest = max(scale.width, scale.height)
+    edges = [WHOLE, *(longest // parts for parts in range(2, longest // SMALLEST_TILE + 1))]
+    for edge in edges:
+        if needed_bytes(params, scale, device, edge) <= device.memory_bytes:
+            return edge
+    return SMALLEST_TILE
+
+
+def needed_bytes(params: StyleParams, scale: Scale, device: Device, edge: int) -> int:
+    """Return the peak memory of a scale in tiles of an edge, in bytes beside the network."""
+    numbers = _number_format(params, device)
+    layers = _layers(params)
+    pixels = scale.width * scale.height
+    window = max(tile.area for tile in cut(scale.width, scale.height, edge, layers))
+    # Every output of a convolution, and once more those whose statistics are taken.
+    kept = _positions(_convolutions(layers)) + _positions(set(params.style_layers))
+    working = (kept * _NUMBER_BYTES[numbers] + _WINDOW_BYTES) * window
+    freed = min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window) if device.kind == "cpu" else 0
+    return round(
+        _FIXED_BYTES[numbers] + _PICTURE_BYTES[params.optimizer] * pixels + working + freed
+    )
+
+
+def gigaflops(params: StyleParams, scale: Scale, edge: int = WHOLE) -> float:
+    """Return the multiplications and additions of a step's convolutions, in thousand millions."""
+    layers = _layers(params)
+    channels, flops = 3, 0.0
+    for name in _convolutions(layers):
+        flops += 2 * 9 * channels * _channels(name) / downsampling(name) ** 2
+        channels = _channels(name)
+    whole = 2 * flops * scale.width * scale.height / 1e9  # forward, and as much backward
+    if edge >= max(scale.width, scale.height):
+        return whole
+    windows = sum(tile.area for tile in cut(scale.width, scale.height, edge, layers))
+    return whole * _TILE_PASSES * windows / (scale.width * scale.height)
+
+
+def _layers(params: StyleParams) -> tuple[str, ...]:
+    return (*params.content_layers, *params.style_layers)
+
+
+def _number_format(params: StyleParams, device: Device) -> Literal["float32", "bfloat16"]:
+    if params.precision == "auto":
+        return "bfloat16" if device.bfloat16 else "float32"
+    return params.precision
+
+
+def _positions(layers: Collection[str]) -> float:
+    """Return how many numbers of these layers there are to a pixel."""
+    return sum(_channels(name) / downsampling(name) ** 2 for name in layers)
+
+
+def _convolutions(layers: tuple[str, ...]) -> list[str]:
+    return [name for name in LAYERS[: depth(deepest(layers)) + 1] if name.startswith("conv")]
+
+
+def _channels(name: str) -> int:
+    """Return the channels of a layer such as `relu4_2` of VGG19 itself."""
+    return WIDTHS[int(name.removeprefix("conv").removeprefix("relu").removeprefix("pool")[0]) - 1]

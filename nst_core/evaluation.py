@@ -4,45 +4,36 @@ Owns the choice between the whole picture and tiles, and what happens when memor
 same. The numbers are `estimate`'s.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from nst_core import estimate
 from nst_core.errors import OutOfMemory
+from nst_core.estimate import SMALLEST_TILE, WHOLE, Device, fitting_edge
 from nst_core.objective import Objective, Terms
 from nst_core.params import StyleParams
 from nst_core.schedule import Scale
-from nst_core.sources import Sources
-from nst_core.targets import TargetCache
 from nst_core.vgg import Vgg
+
+#: How torch's CPU allocator and oneDNN say it; they have no class for it.
+_SIGNS = ("can't allocate memory", "could not create a primitive", "could not create a memory")
 
 
 class Evaluation:
-    """Evaluates pictures of one scale, in tiles when they do not fit whole.
+    """Evaluates pictures of one scale, in smaller tiles each time that memory runs out.
 
-    `edge` is the tiles' longest edge in pixels. It only ever shrinks, and belongs into a
-    checkpoint: with other tiles the last bits of a gradient differ.
+    `make` returns the scale's objective for a `tile_edge`. `edge` is what they have now, in
+    pixels; it only ever shrinks, and belongs into a checkpoint: with other tiles the last bits of a
+    gradient differ.
     """
 
-    def __init__(
-        self,
-        sources: Sources,
-        params: StyleParams,
-        *,
-        network: Vgg,
-        scale: Scale,
-        edge: int,
-        cache: TargetCache | None,
-    ) -> None:
+    def __init__(self, make: Callable[..., Objective], *, edge: int, longest: int) -> None:
         self.edge = edge
-        self._sources = sources
-        self._params = params
-        self._network = network
-        self._scale = scale
-        self._cache = cache
+        self._longest = longest
+        self._make = make
         self._objective: Objective | None = None
 
     @property
@@ -65,25 +56,27 @@ class Evaluation:
 
     def _at_hand(self) -> Objective:
         if self._objective is None:
-            self._objective = Objective(
-                self._sources,
-                self._params,
-                network=self._network,
-                scale=self._scale,
-                tile_edge=self.edge,
-                cache=self._cache,
-            )
+            self._objective = self._make(tile_edge=self.edge)
         return self._objective
 
     def _shrink(self) -> None:
         """Go over to tiles of half the edge; called while an `OutOfMemory` is handled."""
-        smaller = min(self.edge, max(self._scale.width, self._scale.height)) // 2
-        if smaller < estimate.SMALLEST_TILE:
+        smaller = min(self.edge, self._longest) // 2
+        if smaller < SMALLEST_TILE:
             raise
         self.edge = smaller
         self._objective = None
-        if self._network.device.type == "cuda":
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def fitting(params: StyleParams, scale: Scale, network: Vgg, memory_bytes: int | None) -> int:
+    """Return the edge of the tiles in which a scale stays within a device's memory, in pixels."""
+    if memory_bytes is None:
+        return WHOLE
+    kind: Literal["cpu", "cuda"] = "cpu" if network.device.type == "cpu" else "cuda"
+    half = network.dtype == torch.bfloat16
+    return fitting_edge(params, scale, Device(kind, memory_bytes, bfloat16=half))
 
 
 @contextmanager
@@ -97,10 +90,6 @@ def memory_errors() -> Iterator[None]:
         if not any(sign in str(error) for sign in _SIGNS):
             raise
         raise _out_of_memory() from error
-
-
-#: Torch's CPU allocator and oneDNN have no class for it.
-_SIGNS = ("can't allocate memory", "could not create a primitive", "could not create a memory")
 
 
 def _out_of_memory() -> OutOfMemory:

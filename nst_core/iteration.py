@@ -16,7 +16,8 @@ from torch.nn import functional
 from nst_core import pixels as px
 from nst_core.checkpoint import Checkpoint, on_cpu
 from nst_core.errors import Diverged
-from nst_core.objective import WHOLE, Terms
+from nst_core.estimate import WHOLE
+from nst_core.objective import Terms
 from nst_core.optimizers import BestIterate, hand_over, make_optimizer, make_shown
 from nst_core.params import StyleParams
 from nst_core.schedule import Scale
@@ -211,8 +212,9 @@ def _guarded(terms: Terms, pixels: Tensor) -> Tensor:
     On the device, without waiting for it: the picture stays finite until the losses are read.
     """
     assert pixels.grad is not None  # noqa: S101 - `evaluate` leaves one
-    sound = terms.total.isfinite() & pixels.grad.isfinite().all()
-    pixels.grad = torch.where(sound, pixels.grad, torch.zeros_like(pixels.grad))
+    largest = torch.linalg.vector_norm(pixels.grad, torch.inf)
+    sound = terms.total.isfinite() & largest.isfinite()
+    torch.where(sound, pixels.grad, torch.zeros_like(largest), out=pixels.grad)
     row = (terms.total, terms.content, terms.style, terms.tv, sound)
     return torch.stack([term.float() for term in row])
 

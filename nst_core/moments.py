@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class _MomentSums(torch.autograd.Function):
         first, second = gradients
         features, weight = ctx.saved_tensors
         kind = features.dtype
-        rows = torch.addmm(first.to(kind), _rows(features), (second + second.T).to(kind))
+        rows = linear(_rows(features), (second + second.T).to(kind), first.to(kind))
         if weight is not None:
             rows = rows * weight.reshape(-1, 1).to(kind)
         _, channels, height, width = features.shape

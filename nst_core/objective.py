@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nst_core import histograms, losses
+from nst_core.estimate import WHOLE
 from nst_core.goals import StyleGoal
 from nst_core.moments import Moments, moment_sums
 from nst_core.params import StyleParams
@@ -21,9 +22,6 @@ from nst_core.sources import Sources
 from nst_core.targets import Features, Lens, StatisticsOfTiles, TargetCache
 from nst_core.tiles import Tile
 from nst_core.vgg import Vgg
-
-#: Longer than any edge: the whole picture is one tile.
-WHOLE = 1 << 20
 
 #: What is summed (content, first, second, histogram), in which region, in which layer.
 _Key = tuple[str, int, str]
@@ -96,15 +94,16 @@ class Objective:
         piece = self._pieces[0]
         features = self._lens.features(pixels, piece.tile)
         tables = self._tables([self._counts(piece, features)])
-        terms = self._terms(self._sums(piece, features, tables), pixels)
-        _backward(terms.total)
-        return _detached(terms)
+        content, style = self._terms(self._sums(piece, features, tables))
+        del features  # so that each layer's go as soon as the backward pass has used them
+        _backward(content + style)
+        return self._with_variation(pixels, content, style)
 
     def _evaluate_in_tiles(self, pixels: Tensor) -> Terms:
         leaves, tables = self._add_up(pixels.detach())
-        terms = self._terms(leaves, pixels)
-        _backward(terms.total)
-        histogram = torch.zeros_like(terms.style)
+        content, style = self._terms(leaves)
+        _backward(content + style)
+        histogram = torch.zeros_like(style)
         for piece in self._pieces:
             window = pixels.detach()[(..., *piece.tile.window)].requires_grad_()
             parts = self._sums(piece, self._lens.features(window, piece.tile), tables)
@@ -114,7 +113,14 @@ class Objective:
             for key, slope in zip(parts, slopes, strict=True):
                 if key[0] == "histogram":
                     histogram += slope * parts[key].detach()
-        return replace(_detached(terms), style=terms.style.detach() + histogram)
+        return self._with_variation(pixels, content, style + histogram)
+
+    def _with_variation(self, pixels: Tensor, content: Tensor, style: Tensor) -> Terms:
+        """Return all terms, and add the gradient of total variation to that of the others."""
+        weight = self._params.tv_weight
+        variation, gradient = losses.total_variation(pixels.detach())
+        _gradient(pixels).add_(gradient, alpha=weight)
+        return Terms(content.detach(), style.detach(), weight * variation)
 
     def _add_up(self, pixels: Tensor) -> tuple[dict[_Key, Tensor], list[Features]]:
         """Return the sums of the whole picture, as leaves of a graph, and the histogram tables.
@@ -158,9 +164,10 @@ class Objective:
                 )
         return sums
 
-    def _terms(self, sums: Mapping[_Key, Tensor], pixels: Tensor) -> Terms:
+    def _terms(self, sums: Mapping[_Key, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the weighted content and style terms."""
         params = self._params
-        zero = pixels.new_zeros(())
+        zero = torch.zeros((), device=self._lens.network.device)
         style, histogram = zero, zero
         for index, goal in enumerate(self._goals):
             positions = self._positions[index]
@@ -177,10 +184,9 @@ class Objective:
                 for layer in goal.region.tops
             }
             histogram = histogram + goal.histogram_distance(squares)
-        return Terms(
-            content=params.content_weight * self._content(sums, zero),
-            style=params.style_weight * style + params.histogram_weight * histogram,
-            tv=params.tv_weight * losses.total_variation(pixels),
+        return (
+            params.content_weight * self._content(sums, zero),
+            params.style_weight * style + params.histogram_weight * histogram,
         )
 
     def _content(self, sums: Mapping[_Key, Tensor], zero: Tensor) -> Tensor:
@@ -269,7 +275,3 @@ def _gradient(tensor: Tensor) -> Tensor:
     if tensor.grad is None:
         tensor.grad = torch.zeros_like(tensor)
     return tensor.grad
-
-
-def _detached(terms: Terms) -> Terms:
-    return Terms(terms.content.detach(), terms.style.detach(), terms.tv.detach())

@@ -28,7 +28,7 @@ def make_optimizer(kind: Kind, pixels: Tensor, *, learning_rate: float) -> torch
     if kind == "adam":
         # Short memory for the squared gradients: a scale has some dozens of steps, not thousands.
         return torch.optim.Adam(
-            [pixels], lr=learning_rate / (sum(STD) / len(STD)), betas=(0.9, 0.99)
+            [pixels], lr=learning_rate / (sum(STD) / len(STD)), betas=(0.9, 0.99), fused=True
         )
     # Tolerances of 0: the engine alone decides when to end. With max_iter=1, `step` keeps its
     # history from call to call (60 calls of one iteration equal one call of 60, exactly).

@@ -55,12 +55,9 @@ def denormalise(pixels: Tensor) -> Tensor:
 
 
 def clip(pixels: Tensor) -> None:
-    """Bring normalised pixels back, in place, to what a picture can show."""
-    low, high = (
-        normalise(torch.zeros_like(pixels[..., :1, :1])),
-        normalise(torch.ones_like(pixels[..., :1, :1])),
-    )
-    pixels.copy_(torch.minimum(torch.maximum(pixels, low), high))
+    """Bring normalised pixels (1, 3, H, W) back, in place, to what a picture can show."""
+    for channel, (mean, deviation) in enumerate(zip(MEAN, STD, strict=True)):
+        pixels[:, channel].clamp_(-mean / deviation, (1 - mean) / deviation)
 
 
 def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:

@@ -37,6 +37,12 @@ class Tile:
         """The rows and columns of pixels that the tile looks at."""
         return self.window_rows.slice, self.window_columns.slice
 
+    @property
+    def area(self) -> int:
+        """The pixels of the window."""
+        rows, columns = self.window_rows, self.window_columns
+        return (rows.stop - rows.start) * (columns.stop - columns.start)
+
     def owned(self, layer: str) -> tuple[slice, slice]:
         """Return which rows and columns of a layer, computed on the window, the tile owns."""
         step = downsampling(layer)

@@ -49,6 +49,8 @@ class Vgg:
 
     def to(self, *, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Return the same network on another device or in another number format."""
+        if device in (None, self.device) and dtype in (None, self.dtype):
+            return self
         state = {
             f"features.{depth(layer)}.{part}": tensor.to(device=device, dtype=dtype)
             for layer, conv in self._convs.items()

@@ -61,12 +61,13 @@ class _RootTrace(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, covariance: Tensor, factor: Tensor) -> Tensor:  # noqa: ANN401 - torch's own type
         """Return the trace, and keep ½ L (Lᵀ C L)^−½ Lᵀ."""
-        inner = factor.T @ covariance.to(factor.dtype) @ factor
+        inner = factor.T @ (covariance.to(factor.dtype) @ factor)
         # A flat picture has no spread to be stretched: without a floor rounding would be.
         floor = _FLAT * factor.square().sum(dim=0).max().square()
         inner.diagonal().add_(floor.clamp_min(1e-30))
         trace, inverse_root = _roots(inner)
-        ctx.save_for_backward((factor @ inverse_root @ factor.T / 2).to(covariance.dtype))
+        outer, half = factor.to(covariance.dtype), inverse_root.to(covariance.dtype) / 2
+        ctx.save_for_backward(outer @ half @ outer.T)
         return trace
 
     @staticmethod

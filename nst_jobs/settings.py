@@ -59,6 +59,13 @@ class Settings(BaseSettings):
     device: str = Field(
         "auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:0`, …"
     )
+    memory_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Part of the device's memory that this worker may use, where several share "
+        "it. Larger pictures are computed in tiles.",
+    )
     max_size: int = Field(
         2048, ge=64, le=MAX_SIZE, description="Largest `size` that a job may ask for, in pixels."
     )

@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from nst_core.objective import WHOLE, Objective
+from nst_core.estimate import WHOLE
+from nst_core.objective import Objective
 from nst_core.params import StyleParams
 from nst_core.pixels import preprocess
 from nst_core.schedule import Scale

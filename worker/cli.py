@@ -2,6 +2,7 @@
 
 import click
 
+from nst_core import machine
 from nst_core.cli import prepare
 from nst_core.errors import NstError
 from nst_jobs import logs
@@ -15,6 +16,7 @@ def worker_command(device: str | None) -> None:
 
     SIGTERM or Ctrl-C drains: the running job keeps its progress and goes back to the queue.
     """
+    machine.use_huge_pages()
     # Torch takes seconds to load, and a machine without it still has `nst --help`.
     from worker import process  # noqa: PLC0415
 

@@ -3,21 +3,29 @@
 Touched only in the process that computes: a CUDA call before a fork would break the children.
 """
 
-import os
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
+from nst_core import machine
+from nst_core.targets import TargetCache
 from nst_core.vgg import Vgg
 from nst_core.weights import load_network
+
+#: The rest is for the network, the libraries and whatever else the machine does.
+_USABLE = 0.8
 
 
 class Device:
     """Where this process computes."""
 
-    def __init__(self, name: str, *, weights: str, cache_dir: Path) -> None:
+    def __init__(
+        self, name: str, *, weights: str, cache_dir: Path, memory_share: float = 1.0
+    ) -> None:
+        self.targets = TargetCache()
         self._wanted = name
+        self._memory_share = memory_share
         self._weights = weights
         self._cache_dir = cache_dir
 
@@ -30,11 +38,13 @@ class Device:
 
     @cached_property
     def memory_bytes(self) -> int:
-        """Memory of the device in bytes; the machine's, if it is the CPU."""
+        """What a stylisation may take of the device's memory, or of the machine's for the CPU."""
         device = torch.device(self.name)
         if device.type == "cuda":
-            return int(torch.cuda.get_device_properties(device).total_memory)
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            total = int(torch.cuda.get_device_properties(device).total_memory)
+        else:
+            total = machine.memory_bytes()
+        return round(_USABLE * self._memory_share * total)
 
     @cached_property
     def network(self) -> Vgg:

@@ -42,7 +42,10 @@ class Child:
             database=Database(settings.database),
             storage=open_storage(settings.storage),
             device=Device(
-                settings.device, weights=settings.weights, cache_dir=settings.data_dir / "weights"
+                settings.device,
+                weights=settings.weights,
+                cache_dir=settings.data_dir / "weights",
+                memory_share=settings.memory_share,
             ),
         )
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,7 +22,6 @@ from nst_core.masks import read_mask
 from nst_core.params import StyleParams
 from nst_core.progress import Progress
 from nst_core.results import encode_result
-from nst_core.vgg import Vgg
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database
@@ -120,32 +120,41 @@ def _unexpected(error: Exception) -> NstError:
 def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
     """Pull the engine to its last step, with each step's duties, and store the result."""
     params = StyleParams.model_validate(claim.params)
-    network = workplace.device.network
+    device = workplace.device
     pictures = _load_pictures(claim, workplace)
     attempt = _Attempt(claim, workplace, lease, params, pictures.content.size)
     resume = attempt.load_checkpoint()
     with attempt.snapshots:
-        with closing(_steps(pictures, params, network, resume)) as steps:
+        with closing(_steps(pictures, params, device, resume)) as steps:
             progress = None
             for progress in steps:
-                attempt.keep(progress, weights=network.name)
+                attempt.keep(progress, weights=device.network.name)
         if progress is None:
             raise RuntimeError("the engine made no step")
-        attempt.finish(progress, weights=network.name)
+        attempt.finish(progress, weights=device.network.name)
 
 
 def _steps(
-    pictures: _Pictures, params: StyleParams, network: Vgg, resume: Checkpoint | None
+    pictures: _Pictures, params: StyleParams, device: Device, resume: Checkpoint | None
 ) -> Generator[Progress]:
     """Go on from the checkpoint, or from the start when the engine refuses it."""
-    content, styles, masks = pictures.content, pictures.styles, pictures.masks
+    start = partial(
+        stylize,
+        pictures.content,
+        pictures.styles,
+        params,
+        network=device.network,
+        masks=pictures.masks,
+        memory_bytes=device.memory_bytes,
+        cache=device.targets,
+    )
     try:
-        yield from stylize(content, styles, params, network=network, masks=masks, resume=resume)
+        yield from start(resume=resume)
     except CheckpointMismatch as error:
         if resume is None:
             raise
         logger.warning("checkpoint_refused", error=error.message)
-        yield from stylize(content, styles, params, network=network, masks=masks)
+        yield from start()
 
 
 class _Attempt:

@@ -28,6 +28,7 @@ import numpy as np  # noqa: E402 - after the skip
 
 from nst_core import engine  # noqa: E402
 from nst_core.png16 import encode_png16  # noqa: E402
+from nst_core.targets import TargetCache  # noqa: E402
 from tests.networks import narrow_network  # noqa: E402
 from worker import runner  # noqa: E402
 from worker.lease import Lease  # noqa: E402
@@ -45,6 +46,7 @@ class NarrowDevice:
     def __init__(self) -> None:
         torch.set_num_threads(1)  # threads of tests that run side by side wait for each other
         self.network = narrow_network()
+        self.targets = TargetCache()
 
 
 class LeaseThat:
