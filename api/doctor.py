@@ -2,9 +2,10 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from nst_core.errors import NstError
+from nst_core.estimate import Device, Speed, estimate, largest_size
+from nst_core.machine import USABLE
+from nst_core.params import StyleParams
 from nst_jobs.database import Database
 from nst_jobs.queue import BROKER_ERRORS, Queue, make_celery
 from nst_jobs.settings import Settings
@@ -117,6 +121,40 @@ def _engine(_settings: Settings) -> Finding:
     return Finding("engine", "ok", "torch is installed")
 
 
+def _capacity(settings: Settings) -> Finding:
+    """Say what size of result this machine takes, and how quickly."""
+    if not find_spec("torch"):
+        return Finding("capacity", "ok", "no torch here, so nothing is computed here")
+    described = _describe_device(settings)
+    usable = round(USABLE * settings.memory_share * described.memory_bytes)
+    device = replace(described, memory_bytes=usable)
+    whole, largest = (largest_size(device, whole=flag) for flag in (True, False))
+    seconds = estimate(StyleParams(), device).seconds_a_step
+    detail = (
+        f"{device.kind}, {usable / 2**30:.1f} GiB for pictures: up to {whole} px whole, "
+        f"{largest} px in tiles; {seconds:.2f} s a step at {StyleParams().size} px"
+    )
+    if largest >= settings.max_size:
+        return Finding("capacity", "ok", detail)
+    remedy = f"Set NST_MAX_SIZE to {largest}, or jobs that are larger wait for another worker."
+    return Finding("capacity", "warning", detail, remedy)
+
+
+def _describe_device(settings: Settings) -> Device:
+    """Ask a process of its own: this one has no torch, and is to stay quick."""
+    weights = "random" if settings.weights in ("auto", "imagenet") else settings.weights
+    command = [
+        *(sys.executable, "-m", "nst_core.devices"),
+        *(weights, str(settings.data_dir / "weights"), settings.device),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own module
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise NstError(f"a trial step failed: {last[0]}", hint="See that torch is whole.")
+    found = json.loads(done.stdout)
+    return Device(**{**found, "speed": Speed(**found["speed"])})
+
+
 def _weights(settings: Settings) -> Finding:
     choice = settings.weights
     if choice in ("auto", "imagenet"):
@@ -139,4 +177,4 @@ def _weights(settings: Settings) -> Finding:
     return Finding("weights", "ok", choice)
 
 
-LOOKS = (_python, _data_dir, _database, _broker, _storage, _engine, _weights)
+LOOKS = (_python, _data_dir, _database, _broker, _storage, _engine, _capacity, _weights)

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,14 +168,17 @@ def _run(
     network: Any,  # noqa: ANN401 - torch's classes are not loaded where this is defined
 ) -> tuple[Any, bool]:
     """Return the last progress, and whether it was the run's last."""
-    from nst_core.engine import stylize  # noqa: PLC0415 - `nst --help` must not load torch
+    from nst_core.devices import device_memory  # noqa: PLC0415 - `nst --help` must not load torch
+    from nst_core.engine import stylize  # noqa: PLC0415 - as above
 
     last = None
+    memory = round(machine.USABLE * device_memory(network.device))
+    run = partial(stylize, pictures[0], pictures[1:], params, network=network)
     plan = schedule.plan(pictures[0].width, pictures[0].height, params)
     work = schedule.pixel_steps(plan, params.steps)
     with (
         _bar(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
-        closing(stylize(pictures[0], pictures[1:], params, network=network, masks=masks)) as steps,
+        closing(run(masks=masks, memory_bytes=memory)) as steps,
     ):
         task = bar.add_task("stylising", total=work, note="")
         try:
@@ -197,9 +201,10 @@ def _encoded(progress: Any, params: StyleParams) -> bytes:  # noqa: ANN401 - as 
 
 def _note(progress: Any) -> str:  # noqa: ANN401 - as above
     scale = progress.scale
+    tiles = f" in {scale.tiles} tiles" if scale.tiles > 1 else ""
     return (
         f"step {progress.step}/{progress.total_steps} · "
-        f"scale {scale.index}/{scale.count} {scale.width}×{scale.height} · "
+        f"scale {scale.index}/{scale.count} {scale.width}×{scale.height}{tiles} · "
         f"loss {progress.losses.total:.4g}"
     )
 
@@ -273,10 +278,10 @@ def _network(weights: str, device: str, data_dir: Path) -> Any:  # noqa: ANN401 
     """Return the network, telling how a download goes and what must be said about the weights."""
     import torch  # noqa: PLC0415 - `nst --help` must not load torch
 
+    from nst_core.devices import resolve  # noqa: PLC0415 - loads torch
     from nst_core.weights import load_network  # noqa: PLC0415 - loads torch
 
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = resolve(device)
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -2,7 +2,7 @@
 
 Knows no torch, so that whoever accepts, routes or refuses a job can ask. Memory is counted from the
 layers' shapes; the few constants are of measurements on Linux, which `make bench` repeats. Speed
-cannot be counted: `speed.measure` finds it on the device.
+cannot be counted: `devices.describe` finds it on the device.
 """
 
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from typing import Literal
 
 from nst_core import schedule
 from nst_core.layers import LAYERS, WIDTHS, deepest, depth, downsampling
-from nst_core.params import StyleParams
+from nst_core.params import MAX_SIZE, StyleParams
 from nst_core.schedule import Scale
 from nst_core.tiles import cut
 
@@ -79,6 +79,17 @@ def estimate(params: StyleParams, device: Device, *, size: tuple[int, int] = (1,
     return Estimate(needed, edge, seconds, fits=needed <= device.memory_bytes)
 
 
+def largest_size(device: Device, *, whole: bool, most: int = MAX_SIZE) -> int:
+    """Return the longest edge of a square result that a device takes with the default parameters.
+
+    `whole`: without tiles. 0 when it takes none.
+    """
+    sizes = range(64, most + 1, 64)
+    found = ((size, estimate(StyleParams(size=size), device)) for size in sizes)
+    fitting = [size for size, its in found if its.fits and (its.tile_edge == WHOLE or not whole)]
+    return max(fitting, default=0)
+
+
 def least_bytes(params: StyleParams, scale: Scale) -> int:
     """Return the memory without which a scale cannot be computed on any device."""
     device = Device("cuda", memory_bytes=0, bfloat16=True)
@@ -104,10 +115,10 @@ def needed_bytes(params: StyleParams, scale: Scale, device: Device, edge: int) -
     # Every output of a convolution, and once more those whose statistics are taken.
     kept = _positions(_convolutions(layers)) + _positions(set(params.style_layers))
     working = (kept * _NUMBER_BYTES[numbers] + _WINDOW_BYTES) * window
-    freed = min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window) if device.kind == "cpu" else 0
-    return round(
-        _FIXED_BYTES[numbers] + _PICTURE_BYTES[params.optimizer] * pixels + working + freed
-    )
+    picture = _PICTURE_BYTES[params.optimizer] * pixels
+    freed = min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window)
+    freed = freed if device.kind == "cpu" else 0
+    return round(_FIXED_BYTES[numbers] + picture + working + freed)
 
 
 def gigaflops(params: StyleParams, scale: Scale, edge: int = WHOLE) -> float:

@@ -12,6 +12,10 @@ _LIMITS = (
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
+#: Part of the memory that pictures may take; the rest is for the network, the libraries and
+#: whatever else the machine does.
+USABLE = 0.8
+
 
 def use_huge_pages() -> None:
     """Have torch ask Linux for large pages; call it before torch is loaded.

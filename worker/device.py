@@ -8,13 +8,11 @@ from pathlib import Path
 
 import torch
 
-from nst_core import machine
+from nst_core.devices import device_memory, resolve
+from nst_core.machine import USABLE
 from nst_core.targets import TargetCache
 from nst_core.vgg import Vgg
 from nst_core.weights import load_network
-
-#: The rest is for the network, the libraries and whatever else the machine does.
-_USABLE = 0.8
 
 
 class Device:
@@ -32,19 +30,12 @@ class Device:
     @cached_property
     def name(self) -> str:
         """Torch's name of the device, `auto` resolved."""
-        if self._wanted != "auto":
-            return self._wanted
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        return resolve(self._wanted)
 
     @cached_property
     def memory_bytes(self) -> int:
         """What a stylisation may take of the device's memory, or of the machine's for the CPU."""
-        device = torch.device(self.name)
-        if device.type == "cuda":
-            total = int(torch.cuda.get_device_properties(device).total_memory)
-        else:
-            total = machine.memory_bytes()
-        return round(_USABLE * self._memory_share * total)
+        return round(USABLE * self._memory_share * device_memory(torch.device(self.name)))
 
     @cached_property
     def network(self) -> Vgg:
