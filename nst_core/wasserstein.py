@@ -15,6 +15,10 @@ from nst_core.moments import Moments
 
 #: Share of a target's variance that may be left out with its faintest directions.
 TAIL = 1e-3
+#: Variance, as a share of a channel's energy, that a picture is taken to have in every direction.
+#: Where it has fewer positions than channels most directions hold nothing but bfloat16's rounding;
+#: stretched to the style's variance it would drown the gradient of all others.
+_NOISE = 1e-4
 #: Directions in which the picture varies less than this share of the most count as flat.
 _FLAT = 1e-10
 _NEWTON_SCHULZ_STEPS = 24
@@ -45,8 +49,11 @@ class Target:
 def squared_distance(moments: Moments, target: Target) -> Tensor:
     """Return W₂² of the statistics, a scalar."""
     shift = (moments.mean - target.mean).square().sum()
-    spread = moments.covariance.trace() + target.factor.square().sum().to(shift.dtype)
-    return shift + spread - 2 * root_trace(moments.covariance, target.factor).to(shift.dtype)
+    variance = target.factor.square().sum().to(shift.dtype)
+    noise = _NOISE * (variance + target.mean.square().sum()) / len(target.mean)
+    blurred = moments.covariance + torch.diag(noise.expand(len(target.mean)))
+    root = root_trace(blurred, target.factor).to(shift.dtype)
+    return shift + moments.covariance.trace() + variance - 2 * root
 
 
 def root_trace(covariance: Tensor, factor: Tensor) -> Tensor:
