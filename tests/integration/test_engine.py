@@ -188,7 +188,7 @@ def test_bfloat16_comes_close_to_float32(photo, painting, network):
         for each in ("float32", "bfloat16")
     )
 
-    assert apart(exact, coarse) < 15
+    assert apart(exact, coarse) < 8
     distance = style_distance(exact, painting, network)
     assert style_distance(coarse, painting, network) == pytest.approx(distance, rel=0.25)
 

@@ -47,6 +47,18 @@ def test_matched_picture_has_the_photos_mean_and_covariance(warm, cold):
     assert np.abs(spread - wanted_spread).max() < 0.01 * wanted_spread.max()
 
 
+def test_no_other_linear_map_moves_colours_less(warm, cold):
+    """The least mean square is tr C + tr C' − 2 tr (C C')^½; other maps reach C' as well."""
+    matched = recolor.match_colors(warm, cold)
+
+    before, after = (np.asarray(each, dtype=np.float64) for each in (warm, matched))
+    moved = (after - after.mean(axis=(0, 1))) - (before - before.mean(axis=(0, 1)))
+    (_, found), (_, wanted) = colors(warm), colors(cold)
+    roots = np.sqrt(np.linalg.eigvals(found @ wanted).real)
+    least = np.trace(found) + np.trace(wanted) - 2 * roots.sum()
+    assert np.square(moved).sum(axis=2).mean() == pytest.approx(least, rel=0.02)
+
+
 def test_matching_keeps_the_pattern(warm, cold):
     matched = recolor.match_colors(warm, cold)
 
