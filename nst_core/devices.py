@@ -1,7 +1,7 @@
 """The device to compute on: which one, its memory, and how quick it is at this engine's steps.
 
-Run as `python -m nst_core.devices WEIGHTS CACHE_DIR DEVICE` it prints a device's description as JSON,
-for programs that have no torch themselves.
+Run as `python -m nst_core.devices WEIGHTS CACHE_DIR DEVICE` it prints a device's description as
+JSON, for programs that have no torch themselves.
 """
 
 import json

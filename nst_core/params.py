@@ -44,9 +44,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 _DEFAULT_LEARNING_RATE = {"adam": 0.02, "lbfgs": 1.0}
 #: The style weight, beside a content weight of 1, that `stylization` 0.5 stands for.
-_MIDDLE_STYLE_WEIGHT = {"wasserstein": 15.0, "gatys": 1e3}
+_MIDDLE_STYLE_WEIGHT = {"wasserstein": 10.0, "gatys": 1e3}
 #: The factor on it from one end of `stylization` to the middle.
-_STYLIZATION_SPAN = 30.0
+_STYLIZATION_SPAN = 10.0
 
 
 class StyleParams(BaseModel):
@@ -94,7 +94,7 @@ class StyleParams(BaseModel):
         "style_weight against content_weight, which are for experts.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
-    style_weight: Weight = Field(15.0, description="Weight of the style loss.")
+    style_weight: Weight = Field(10.0, description="Weight of the style loss.")
     tv_weight: Weight = Field(
         0.2, description="Weight of total variation, which smooths pixel noise."
     )
