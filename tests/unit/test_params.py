@@ -62,7 +62,7 @@ def test_stylization_spans_style_weights_around_the_default(stylization, weight)
 
     assert params.style_weight == pytest.approx(weight)
     assert params.content_weight == 1
-    assert StyleParams().style_weight == 15
+    assert StyleParams().style_weight == 10
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "gatys"])
