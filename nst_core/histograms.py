@@ -7,8 +7,6 @@ grey one. Here each feature map is drawn towards itself with the style's histogr
 import torch
 from torch import Tensor
 
-#: The layers that the paper looks at.
-LAYERS = ("relu1_1", "relu4_1")
 BINS = 256
 
 

@@ -26,7 +26,7 @@ from nst_core.sources import Sources
 TOLERANCE_STEPS = 10
 #: Steps between two looks at the losses on a device that would have to be waited for.
 READ_EVERY = 10
-#: How often a run may go back and lower its rate before it is given up.
+#: How often a run may leave the finite numbers before it is given up.
 MAX_RECOVERIES = 8
 #: An L-BFGS step has gone astray when it makes the loss this many times the least one.
 _ASTRAY = 4.0
@@ -168,27 +168,30 @@ class Iteration:
 
     def _read(self) -> None:
         """Fetch the losses of the steps since the last time, and go back if they went wrong."""
-        astray = False
+        broken = False
         for *terms, sound in torch.stack(self._unread).tolist():
             if not sound:
-                astray = True
+                broken = True
                 continue
             self.losses = dict(zip(("total", "content", "style", "tv"), terms, strict=True))
             self._totals = [*self._totals, terms[0]][-2 * TOLERANCE_STEPS :]
         self._unread = []
-        if isinstance(self._shown, BestIterate) and not astray:
-            astray = self._totals[-1] > _ASTRAY * self._shown.lowest
-        if astray:
+        if broken:
+            self._recoveries += 1
+            if not self.losses or self._recoveries > MAX_RECOVERIES:
+                raise Diverged(
+                    f"the loss left the finite numbers at step {self.step}",
+                    hint="Lower the weights, or use precision float32.",
+                )
+        if broken or self._has_gone_astray():
             self._go_back()
+
+    def _has_gone_astray(self) -> bool:
+        best = self._shown
+        return isinstance(best, BestIterate) and self._totals[-1] > _ASTRAY * best.lowest
 
     def _go_back(self) -> None:
         """Begin anew from the picture that is shown, with half the rate."""
-        self._recoveries += 1
-        if not self.losses or self._recoveries > MAX_RECOVERIES:
-            raise Diverged(
-                f"the loss left the finite numbers at step {self.step}",
-                hint="Lower the weights, or use precision float32.",
-            )
         self._rate /= 2
         self._totals = []
         self._begin(self.shown.clone())

@@ -19,6 +19,9 @@ def _names() -> tuple[str, ...]:
 
 LAYERS = _names()
 
+#: Whose histograms are compared (Risser et al. 2017, section 3.3): the finest and a coarse one.
+HISTOGRAM_LAYERS = ("relu1_1", "relu4_1")
+
 
 def depth(name: str) -> int:
     """Return a layer's index in `features`; KeyError-free, since names are checked on entry."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nst_core.errors import InvalidParams
-from nst_core.layers import LAYERS
+from nst_core.layers import HISTOGRAM_LAYERS, LAYERS
 
 MIN_EDGE = 32
 MAX_SIZE = 4096
@@ -44,7 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 _DEFAULT_LEARNING_RATE = {"adam": 0.02, "lbfgs": 1.0}
 #: The style weight, beside a content weight of 1, that `stylization` 0.5 stands for.
-_MIDDLE_STYLE_WEIGHT = {"wasserstein": 10.0, "gatys": 1e3}
+_MIDDLE_STYLE_WEIGHT = {"wasserstein": 20.0, "gatys": 1e3}
 #: The factor on it from one end of `stylization` to the middle.
 _STYLIZATION_SPAN = 10.0
 
@@ -94,7 +94,7 @@ class StyleParams(BaseModel):
         "style_weight against content_weight, which are for experts.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
-    style_weight: Weight = Field(10.0, description="Weight of the style loss.")
+    style_weight: Weight = Field(20.0, description="Weight of the style loss.")
     tv_weight: Weight = Field(
         0.2, description="Weight of total variation, which smooths pixel noise."
     )
@@ -181,6 +181,18 @@ class StyleParams(BaseModel):
         if self.bit_depth == 16 and self.format != "png":
             raise ValueError(f"a {self.format} file has 8 bits a channel; 16 need format png")
         return self._with_stylization()
+
+    @model_validator(mode="after")
+    def _check_histograms(self) -> Self:
+        if not self.histogram_weight:
+            return self
+        if not {*HISTOGRAM_LAYERS}.intersection(self.style_layers):
+            raise ValueError(
+                f"histogram_weight needs one of {', '.join(HISTOGRAM_LAYERS)} among style_layers"
+            )
+        if self.style_weight == 0:
+            raise ValueError("histogram_weight needs a style_weight above 0")
+        return self
 
     def _with_stylization(self) -> Self:
         """Fill in the style weight that `stylization` stands for."""

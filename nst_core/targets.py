@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core import histograms
-from nst_core.layers import downsampling
+from nst_core.layers import HISTOGRAM_LAYERS, downsampling
 from nst_core.moments import Moments, moment_sums
 from nst_core.pixels import preprocess, read_mask
 from nst_core.sources import Source
@@ -143,7 +143,7 @@ def histogram_tops(statistics: Statistics) -> Features:
     return {
         layer: _HISTOGRAM_REACH * moments.second.diagonal().clamp_min(0).sqrt()
         for layer, moments in statistics.items()
-        if layer in histograms.LAYERS
+        if layer in HISTOGRAM_LAYERS
     }
 
 

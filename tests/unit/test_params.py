@@ -44,6 +44,8 @@ def test_learning_rate_follows_the_optimizer():
         {"stylization": 0.5, "style_weight": 3},
         {"stylization": 0.5, "content_weight": 0},
         {"stylization": 1, "content_weight": 1e12},
+        {"histogram_weight": 1, "style_layers": {"relu2_1": 1}},
+        {"histogram_weight": 1, "style_weight": 0},
         {"bit_depth": 16, "format": "jpeg"},
         {"bit_depth": 16, "format": "webp"},
         {"bit_depth": 12},
@@ -56,13 +58,13 @@ def test_bad_value_is_refused(bad):
         StyleParams(**bad)
 
 
-@pytest.mark.parametrize(("stylization", "weight"), [(0, 1), (0.5, 10), (1, 100)])
+@pytest.mark.parametrize(("stylization", "weight"), [(0, 2), (0.5, 20), (1, 200)])
 def test_stylization_spans_style_weights_around_the_default(stylization, weight):
     params = StyleParams(stylization=stylization)
 
     assert params.style_weight == pytest.approx(weight)
     assert params.content_weight == 1
-    assert StyleParams().style_weight == 10
+    assert StyleParams().style_weight == 20
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "gatys"])
@@ -85,7 +87,7 @@ def test_stylization_has_precedence_over_a_presets_style_weight(name):
 def test_stylization_is_relative_to_the_content_weight():
     params = StyleParams(stylization=0.5, content_weight=4)
 
-    assert params.style_weight == pytest.approx(40)
+    assert params.style_weight == pytest.approx(80)
 
 
 @pytest.mark.parametrize("preset", [None, *PRESETS])
