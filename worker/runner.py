@@ -66,16 +66,23 @@ def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> bool:
         Whether this process may run another: not when it drains, nor after an error that may lie
         in the process itself, such as a device whose memory is in disorder.
     """
-    database = workplace.database
     log = logger.bind(job_id=claim.job_id, attempt=claim.attempt)
     log.info("attempt_started")
+    try:
+        return _run(claim, workplace, lease, log)
+    except LeaseLost as lost:  # in the run, or when its end was to be recorded
+        log.warning("lease_lost", error=lost.message)
+        return True
+
+
+def _run(claim: Claim, workplace: Workplace, lease: Lease, log: Any) -> bool:  # noqa: ANN401 - structlog types it so
+    database = workplace.database
     try:
         with lease:
             _stylize(claim, workplace, lease)
         log.info("job_succeeded")
-    except LeaseLost as lost:
-        log.warning("lease_lost", error=lost.message)
-        return True
+    except LeaseLost:
+        raise
     except Cancelled:
         with database.writing() as session:
             lifecycle.finish_cancelled(session, claim)

@@ -292,6 +292,23 @@ def test_cancelled_attempt_ends_the_job_without_result(workplace, job_id):
     assert "result" not in kinds(workplace, job_id)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [Cancelled("stop"), Draining("stop"), ValueError("broken")],
+    ids=["cancel", "drain", "error"],
+)
+def test_zombie_that_ends_otherwise_leaves_the_job_alone_too(workplace, job_id, error):
+    def be_overtaken_and_stop() -> None:
+        with workplace.database.writing() as session:
+            session.execute(Job.__table__.update().values(attempt=2, worker="other"))
+        raise error
+
+    attempt(workplace, LeaseThat(3, be_overtaken_and_stop))
+
+    job = read(workplace, job_id)
+    assert (job.status, job.attempt, job.failures) == (Status.RUNNING, 2, 0)
+
+
 def test_zombie_leaves_the_new_attempts_job_alone(workplace, job_id):
     def be_overtaken() -> None:
         with workplace.database.writing() as session:
