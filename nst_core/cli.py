@@ -1,4 +1,4 @@
-"""`nst stylize` and `nst weights`: the engine by itself, with no server.
+"""`nst stylize`: the engine by itself, with no server.
 
 Torch is loaded inside the commands, so that `nst --help` is quick and works where torch is not.
 """
@@ -6,29 +6,23 @@ Torch is loaded inside the commands, so that `nst --help` is quick and works whe
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.console import Console
 from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 
 from nst_core import images, machine, schedule
-from nst_core.errors import NstError
 from nst_core.masks import check_mask_count, check_mask_shape, read_mask
 from nst_core.options import PICTURE, mask_option, params_from, params_options
 from nst_core.params import StyleParams
+from nst_core.terminal import console, data_dir_option, download_bar, engine_errors, make_bar
 
 _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".png": "png",
@@ -37,19 +31,6 @@ _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".webp": "webp",
 }
 _INTERRUPTED = 130
-_console = Console(stderr=True)
-
-
-def _data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--data-dir",
-        envvar="NST_DATA_DIR",
-        show_envvar=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        default=lambda: Path.home() / ".local/share/nst-server",
-        help="Downloaded weights are kept in its folder `weights`.  "
-        "[default: ~/.local/share/nst-server]",
-    )(command)
 
 
 @click.command("stylize")
@@ -79,7 +60,7 @@ def _data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="auto, cpu, cuda, cuda:0, …",
 )
-@_data_dir_option
+@data_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @params_options
 def stylize_command(  # noqa: PLR0913 - click hands over every option by name
@@ -104,7 +85,7 @@ def stylize_command(  # noqa: PLR0913 - click hands over every option by name
     _check_writable(output)
     started = time.monotonic()
     machine.use_huge_pages()
-    with _engine_errors():
+    with engine_errors():
         pictures = [_picture(path) for path in (content, *styles)]
         regions = _masks(masks, pictures)
         network = _network(weights, device, data_dir)
@@ -177,7 +158,7 @@ def _run(
     plan = schedule.plan(pictures[0].width, pictures[0].height, params)
     work = schedule.pixel_steps(plan, params.steps)
     with (
-        _bar(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
+        make_bar(TextColumn("{task.fields[note]}"), TimeRemainingColumn()) as bar,
         closing(run(masks=masks, memory_bytes=memory)) as steps,
     ):
         task = bar.add_task("stylising", total=work, note="")
@@ -209,71 +190,6 @@ def _note(progress: Any) -> str:  # noqa: ANN401 - as above
     )
 
 
-@click.group("weights")
-def weights_command() -> None:
-    """Fetch the network's weights, or look into a weights file."""
-
-
-@weights_command.command("fetch")
-@_data_dir_option
-def fetch_command(data_dir: Path) -> None:
-    """Download torchvision's VGG19 weights (548 MB), once, and check them."""
-    with _engine_errors():
-        from nst_core.weights import fetch_imagenet  # noqa: PLC0415 - loads torch
-
-        with _download_bar() as on_progress:
-            path = fetch_imagenet(data_dir / "weights", on_progress=on_progress)
-    click.echo(path)
-
-
-@weights_command.command("prepare", hidden=True)
-@click.argument("choice")
-@_data_dir_option
-def prepare_command(choice: str, data_dir: Path) -> None:
-    """Have ready what NST_WEIGHTS=CHOICE needs, and print what it comes to."""
-    click.echo(prepare(choice, data_dir))
-
-
-def prepare(choice: str, data_dir: Path) -> str:
-    """Download what `choice` needs, showing a bar; return what `auto` comes to here."""
-    with _engine_errors():
-        from nst_core import weights  # noqa: PLC0415 - loads torch
-
-        with _download_bar() as on_progress:
-            resolved, notice = weights.resolve(
-                choice, cache_dir=data_dir / "weights", on_progress=on_progress
-            )
-        if resolved not in ("imagenet", "random"):
-            weights.read_state(Path(resolved).expanduser())
-    if notice:
-        _console.print(notice, style="bold yellow")
-    return resolved
-
-
-@weights_command.command("check")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@_data_dir_option
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def check_command(file: Path | None, data_dir: Path, *, as_json: bool) -> None:
-    """Say whether FILE, or else the downloaded weights, is VGG19 as trained on ImageNet.
-
-    Compares every layer that the file holds; exits with 1 when it is another network.
-    """
-    with _engine_errors():
-        from nst_core.weights import fetch_imagenet  # noqa: PLC0415 - loads torch
-        from nst_core.weights_check import check  # noqa: PLC0415 - loads torch
-
-        with _download_bar() as on_progress:
-            path = file or fetch_imagenet(data_dir / "weights", on_progress=on_progress)
-        report = check(path)
-    if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2))
-    else:
-        click.echo(report.as_text())
-    if not report.matches:
-        raise SystemExit(1)
-
-
 def _network(weights: str, device: str, data_dir: Path) -> Any:  # noqa: ANN401 - torch is not loaded yet
     """Return the network, telling how a download goes and what must be said about the weights."""
     import torch  # noqa: PLC0415 - `nst --help` must not load torch
@@ -287,48 +203,10 @@ def _network(weights: str, device: str, data_dir: Path) -> Any:  # noqa: ANN401 
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise click.BadParameter(f"{device}: {reason}", param_hint="--device") from error
-    with _download_bar() as on_progress:
+    with download_bar() as on_progress:
         network = load_network(
             weights, cache_dir=data_dir / "weights", device=device, on_progress=on_progress
         )
     if network.notice:
-        _console.print(network.notice, style="bold yellow")
+        console.print(network.notice, style="bold yellow")
     return network
-
-
-@contextmanager
-def _download_bar() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar as soon as a download reports progress."""
-    with _bar(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("fetching weights", visible=False)
-
-        def on_progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None, visible=True)
-
-        yield on_progress
-
-
-def _bar(*columns: Any) -> Progress:  # noqa: ANN401 - rich's columns share no public base
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        *columns,
-        console=_console,
-    )
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    """Turn the engine's errors, and a missing torch, into messages with a remedy."""
-    try:
-        yield
-    except NstError as error:
-        raise click.ClickException(f"{error.message}\n{error.hint}".rstrip()) from error
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "torchvision", "safetensors"):
-            raise
-        raise click.ClickException(
-            f"this command computes and needs {error.name}, which is not installed here\n"
-            "Install it with: pip install 'nst-server[worker]'"
-        ) from error

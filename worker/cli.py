@@ -3,8 +3,8 @@
 import click
 
 from nst_core import machine
-from nst_core.cli import prepare
 from nst_core.errors import NstError
+from nst_core.weights_cli import prepare
 from nst_jobs import logs
 from nst_jobs.settings import read_settings
 

@@ -8,9 +8,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nst_core import cli, engine
-from nst_core.cli import stylize_command, weights_command
+from nst_core.cli import stylize_command
 from nst_core.errors import InvalidParams
 from nst_core.png16 import encode_png16
+from nst_core.weights_cli import weights_command
 
 
 @pytest.fixture
