@@ -79,7 +79,7 @@ def stylize(  # noqa: PLR0913 - pictures, what to do, and what to do it with
         yield Progress.after(state, rendering, fingerprint=identity, tiles=1)
     while not state.finished:
         with memory_errors():
-            state.enter_scale()
+            state.enter_scale(sources.content.picture)
         scale = state.scale
         make = partial(Objective, sources, params, network=network, scale=scale, cache=cache)
         evaluation = Evaluation(

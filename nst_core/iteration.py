@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Self
 
 import torch
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
@@ -119,8 +119,12 @@ class Iteration:
         """The picture to be shown, as normalised pixels at the present scale."""
         return self._shown.pixels
 
-    def enter_scale(self) -> None:
-        """Grow to the next scale, if the present one has ended."""
+    def enter_scale(self, photo: Image.Image) -> None:
+        """Grow to the next scale, if the present one has ended.
+
+        With a start from the photo the picture gains what the photo shows at the new size and did
+        not at the old one: enlarging alone would leave it to the content loss to find it again.
+        """
         if not self.scale_ended:
             return
         before, optimizer = self.scale, self._optimizer
@@ -129,7 +133,13 @@ class Iteration:
         self.scale_ended = False
         self._totals = []
         size = (self.scale.height, self.scale.width)
-        grown = functional.interpolate(self.shown, size, mode="bicubic", antialias=True)
+        grown = _resized(self.shown, size)
+        if self.params.init == "content":
+            old, new = (
+                px.preprocess(photo, (scale.width, scale.height)).to(grown.device)
+                for scale in (before, self.scale)
+            )
+            grown += new - _resized(old, size)
         px.clip(grown)
         self._begin(grown)
         # A loss that is a share of an energy spreads over the pixels; eqs. 1 and 4 do not.
@@ -207,6 +217,11 @@ class Iteration:
         self._optimizer = make_optimizer(
             self.params.optimizer, self._pixels, learning_rate=self._rate
         )
+
+
+def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return pixels (1, 3, H, W) at another height and width."""
+    return functional.interpolate(pixels, size, mode="bicubic", antialias=True)
 
 
 def _guarded(terms: Terms, pixels: Tensor) -> Tensor:

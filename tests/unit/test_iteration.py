@@ -1,5 +1,6 @@
 import pytest
 import torch
+from PIL import Image
 
 from nst_core.checkpoint import Checkpoint
 from nst_core.iteration import Iteration
@@ -8,6 +9,7 @@ from nst_core.params import StyleParams
 from nst_core.pixels import denormalise, normalise
 from nst_core.schedule import Scale
 
+PHOTO = Image.new("RGB", (48, 40), "grey")
 PLAN = (Scale(32, 32, 3), Scale(48, 40, 3))
 
 
@@ -74,7 +76,7 @@ def test_next_scale_takes_up_adams_pace(loss, ratio):
         state.advance(towards(0.8))
     before = state.checkpoint("").optimizer["state"][0]
 
-    state.enter_scale()
+    state.enter_scale(PHOTO)
 
     after = state.checkpoint("").optimizer["state"][0]
     assert after["step"] == 3
@@ -83,13 +85,28 @@ def test_next_scale_takes_up_adams_pace(loss, ratio):
     assert after["exp_avg"].mean().item() == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(("init", "gains"), [("content", True), ("random", False)])
+def test_next_scale_brings_the_photos_detail_if_the_start_was_the_photo(init, gains):
+    state = started(init=init)
+    for _ in range(3):
+        state.advance(towards(0.8))
+    stripes = Image.new("RGB", (48, 40))
+    stripes.paste("white", (0, 0, 48, 1))
+    stripes.paste("white", (0, 20, 48, 21))
+
+    state.enter_scale(stripes)
+
+    rows = denormalise(state.checkpoint("").pixels).mean(dim=(0, 1, 3))
+    assert (rows[20] - rows[17] > 0.2) == gains
+
+
 def test_next_scale_begins_with_no_totals():
     """A loss of another size says nothing about whether this one has settled."""
     state = started()
     for _ in range(3):
         state.advance(towards(0.8))
 
-    state.enter_scale()
+    state.enter_scale(PHOTO)
 
     assert state.checkpoint("").totals == []
     assert (state.scale_index, state.scale_step, state.step) == (1, 0, 3)
