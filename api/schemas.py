@@ -39,7 +39,7 @@ class ScaleView(_Shape):
     count: int
     width: int
     height: int
-    tiles: int
+    tiles: int = 1
 
 
 class LossesView(_Shape):
@@ -61,6 +61,8 @@ class ProgressView(_Shape):
     queue_position: int | None = None
     scale: ScaleView | None = None
     losses: LossesView | None = None
+    #: Of the processor; with another number the last bits of a picture differ.
+    threads: int | None = None
 
 
 class ErrorView(_Shape):

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+import torch
 from PIL import Image
 
 from nst_core import images, schedule
@@ -260,6 +261,7 @@ class _Attempt:
             ),
             "scale": asdict(progress.scale),
             "losses": asdict(progress.losses),
+            "threads": torch.get_num_threads(),
         }
 
 

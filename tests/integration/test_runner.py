@@ -285,6 +285,13 @@ def test_checkpoint_of_other_weights_is_not_gone_on_from(workplace, job_id):
     assert read(workplace, job_id).status == Status.SUCCEEDED
 
 
+def test_job_says_with_how_many_threads_and_tiles_it_was_computed(workplace, job_id):
+    attempt(workplace)
+
+    progress = read(workplace, job_id).progress
+    assert (progress["threads"], progress["scale"]["tiles"]) == (torch.get_num_threads(), 1)
+
+
 def test_cancelled_attempt_ends_the_job_without_result(workplace, job_id):
     attempt(workplace, LeaseThat(3, stop_with(Cancelled("stop"))))
 
