@@ -147,10 +147,15 @@ def _describe_device(settings: Settings) -> Device:
         *(sys.executable, "-m", "nst_core.devices"),
         *(weights, str(settings.data_dir / "weights"), settings.device),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own module
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own module
+    except subprocess.TimeoutExpired as error:
+        raise NstError("a trial step took over two minutes", hint="Is the machine busy?") from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise NstError(f"a trial step failed: {last[0]}", hint="See that torch is whole.")
+        raise NstError(
+            f"a trial step failed: {last[0]}", hint="`nst stylize` tells the whole story."
+        )
     found = json.loads(done.stdout)
     return Device(**{**found, "speed": Speed(**found["speed"])})
 

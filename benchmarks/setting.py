@@ -48,7 +48,7 @@ FULL = Extent(
     engine_steps=None,
     steps_a_snapshot=10,
     matmul_edge=2048,
-    seconds=60.0,
+    seconds=15.0,
 )
 QUICK = Extent(
     step_sizes=(128,),

@@ -98,7 +98,7 @@ def main() -> None:
         cells.append(cell(result, f"{name}: {edge} px, {seconds:.0f} s"))
     sheet(cells, 3).save(DOCS / "presets.jpg", quality=88)
     looks = [
-        cell(made(network, **{"size": 384} | params)[0], name) for name, params in LOOKS.items()
+        cell(made(network, **{"size": 320, "steps": 200} | params)[0], name) for name, params in LOOKS.items()
     ]
     sheet(looks, 3).save(DOCS / "looks.jpg", quality=88)
 

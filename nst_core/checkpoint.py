@@ -15,7 +15,7 @@ from torch import Tensor
 from nst_core.errors import CheckpointMismatch
 
 #: Rises when the meaning of a field changes or the engine would go on differently.
-FORMAT = b"nst-checkpoint-2\n"
+FORMAT = b"nst-checkpoint-3\n"
 _DIGEST_BYTES = 32
 
 

@@ -5,6 +5,7 @@ layers' shapes; the few constants are of measurements on Linux, which `make benc
 cannot be counted: `devices.describe` finds it on the device.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,14 @@ _WINDOW_BYTES = 180
 _FREED_BYTES_PER_PIXEL = 2_600
 _FREED_BYTES = {"float32": 340 * 10**6, "bfloat16": 470 * 10**6}
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2}
+#: What the tables of the histogram loss take, a pixel of a window.
+_HISTOGRAM_BYTES = 2_100
+#: What a style picture takes while it is read, a pixel.
+_STYLE_BYTES = 45
+#: What a style's forward pass takes, of a step's memory at the same size.
+_FORWARD_SHARE = 0.35
+#: What the libraries keep for windows of many shapes.
+_TILED_BYTES = 250 * 10**6
 #: Forward twice and backward once, where the whole picture has each once.
 _TILE_PASSES = 1.5
 
@@ -84,15 +93,19 @@ def largest_size(device: Device, *, whole: bool, most: int = MAX_SIZE) -> int:
 
     `whole`: without tiles. 0 when it takes none.
     """
+
+    def too_large(size: int) -> bool:
+        found = estimate(StyleParams(size=size), device)
+        return not found.fits or (whole and found.tile_edge != WHOLE)
+
     sizes = range(64, most + 1, 64)
-    found = ((size, estimate(StyleParams(size=size), device)) for size in sizes)
-    fitting = [size for size, its in found if its.fits and (its.tile_edge == WHOLE or not whole)]
-    return max(fitting, default=0)
+    count = bisect_left(sizes, True, key=too_large)
+    return sizes[count - 1] if count else 0
 
 
 def least_bytes(params: StyleParams, scale: Scale) -> int:
     """Return the memory without which a scale cannot be computed on any device."""
-    device = Device("cuda", memory_bytes=0, bfloat16=True)
+    device = Device("cpu", memory_bytes=0, bfloat16=False)
     return needed_bytes(params, scale, device, SMALLEST_TILE)
 
 
@@ -115,9 +128,17 @@ def needed_bytes(params: StyleParams, scale: Scale, device: Device, edge: int) -
     # Every output of a convolution, and once more those whose statistics are taken.
     kept = _positions(_convolutions(layers)) + _positions(set(params.style_layers))
     working = (kept * _NUMBER_BYTES[numbers] + _WINDOW_BYTES) * window
-    picture = _PICTURE_BYTES[params.optimizer] * pixels
-    freed = min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window)
-    freed = freed if device.kind == "cpu" else 0
+    picture = float(_PICTURE_BYTES[params.optimizer] * pixels)
+    freed = float(min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window))
+    freed = freed if device.kind == "cpu" else 0.0
+    if params.histogram_weight:
+        working += _HISTOGRAM_BYTES * window
+    larger = max(0.0, params.style_scale**2 - 1)  # than the result, which is counted already
+    picture += _STYLE_BYTES * larger * pixels
+    if edge >= max(scale.width, scale.height):
+        working += working * larger * _FORWARD_SHARE
+    else:
+        freed += _TILED_BYTES
     return round(_FIXED_BYTES[numbers] + picture + working + freed)
 
 

@@ -142,7 +142,7 @@ class Iteration:
             grown += new - _resized(old, size)
         px.clip(grown)
         self._begin(grown)
-        # A loss that is a share of an energy spreads over the pixels; eqs. 1 and 4 do not.
+        # A loss that is a share of an energy spreads over the pixels; eq. 1 does not.
         area = before.width * before.height / (self.scale.width * self.scale.height)
         ratio = area if self.params.loss == "wasserstein" else 1.0
         hand_over(optimizer, self._optimizer, gradient_ratio=ratio)
@@ -198,7 +198,7 @@ class Iteration:
 
     def _has_gone_astray(self) -> bool:
         best = self._shown
-        return isinstance(best, BestIterate) and self._totals[-1] > _ASTRAY * best.lowest
+        return isinstance(best, BestIterate) and self._totals[-1] > _ASTRAY * abs(best.lowest)
 
     def _go_back(self) -> None:
         """Begin anew from the picture that is shown, with half the rate."""
@@ -247,7 +247,7 @@ def has_settled(totals: Sequence[float], tolerance: float) -> bool:
         return False
     before = fmean(totals[:TOLERANCE_STEPS])
     after = fmean(totals[-TOLERANCE_STEPS:])
-    return 0 <= before - after < tolerance * before
+    return 0 <= before - after < tolerance * abs(before)
 
 
 def first_pixels(sources: Sources, params: StyleParams, *, size: tuple[int, int]) -> Tensor:

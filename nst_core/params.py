@@ -94,7 +94,9 @@ class StyleParams(BaseModel):
         "style_weight against content_weight, which are for experts.",
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
-    style_weight: Weight = Field(20.0, description="Weight of the style loss.")
+    style_weight: Weight = Field(
+        20.0, description="Weight of the style loss; left out, 1000 for loss gatys."
+    )
     tv_weight: Weight = Field(
         0.2, description="Weight of total variation, which smooths pixel noise."
     )
@@ -109,7 +111,7 @@ class StyleParams(BaseModel):
     style_scale: float = Field(
         1.0,
         ge=0.1,
-        le=4,
+        le=2,
         description="Size of the style pictures relative to the result: larger gives larger "
         "strokes.",
     )
@@ -159,13 +161,17 @@ class StyleParams(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
-        name = data.get("preset") if isinstance(data, Mapping) else None
-        if not isinstance(name, str) or name not in PRESETS:
-            return data  # an unknown name is refused by the field itself
-        preset = dict(PRESETS[name])
-        if data.get("stylization") is not None:
-            preset.pop("style_weight", None)
-        return {**preset, **data}
+        if not isinstance(data, Mapping):
+            return data
+        name = data.get("preset")  # an unknown one is refused by the field itself
+        merged = {**(PRESETS.get(name, {}) if isinstance(name, str) else {}), **data}
+        if "style_weight" in data:
+            return merged
+        if merged.get("stylization") is not None:
+            merged.pop("style_weight", None)  # it sets the weight
+        elif merged.get("loss") == "gatys":
+            merged["style_weight"] = _MIDDLE_STYLE_WEIGHT["gatys"]
+        return merged
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

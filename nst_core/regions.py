@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from nst_core.moments import blend
-from nst_core.params import StyleParams
+from nst_core.params import MIN_EDGE, StyleParams
 from nst_core.pixels import read_mask
 from nst_core.schedule import Scale, fit
 from nst_core.sources import Source, Sources
@@ -81,13 +81,14 @@ def style_size(style: Size, scale: Scale, factor: float) -> Size:
     """Return the size (width, height) at which a style is looked at, never stretched.
 
     Its long edge is `factor` times the result's, so that strokes keep their size; but a square
-    style beside a narrow strip has at most twice the strip's pixels, which memory estimates rely
-    on.
+    style beside a narrow strip has at most twice the pixels that it has beside a square, which
+    memory estimates rely on. No edge is shorter than the network can see.
     """
-    width, height = style
     longest = max(scale.width, scale.height)
-    roomy = math.sqrt(2 * scale.width * scale.height * max(style) / min(style))
-    return fit(width, height, round(factor * min(longest, roomy)))
+    slimness = max(style) / min(style)
+    roomy = math.sqrt(2 * scale.width * scale.height * slimness)
+    edge = round(max(factor * min(longest, roomy), MIN_EDGE * slimness))
+    return fit(*style, edge)
 
 
 def _region(

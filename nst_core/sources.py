@@ -67,7 +67,10 @@ class Sources:
         Raises:
             InvalidParams: the parameters or the masks do not fit the number of styles.
         """
+        if not styles:
+            raise InvalidParams("there is no style picture", hint="Give at least one.")
         params.blend_for(len(styles))
+        _check_visible(content, *styles)
         if masks and len(masks) != len(styles):
             raise InvalidParams(
                 f"there are {len(masks)} masks for {len(styles)} style pictures",
@@ -92,3 +95,11 @@ class Sources:
         for source in (self.photo, *self.styles, *map(Source, self.masks)):
             digest.update(source.digest.encode())
         return digest.hexdigest()
+
+
+def _check_visible(*pictures: Image.Image) -> None:
+    for picture in pictures:
+        if picture.mode == "RGBA" and picture.getchannel("A").getbbox() is None:
+            raise InvalidParams(
+                "a picture is transparent everywhere", hint="Take one in which something is seen."
+            )

@@ -110,8 +110,10 @@ def roots_by_newton_schulz(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """
     identity = torch.eye(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)
     norm = torch.linalg.matrix_norm(matrix).clamp_min(torch.finfo(matrix.dtype).tiny)
-    y, z = matrix / norm + 1e-6 * identity, identity
+    unit = matrix / norm
+    y, z = unit + 1e-6 * identity, identity
     for _ in range(_NEWTON_SCHULZ_STEPS):
         correction = 1.5 * identity - 0.5 * (z @ y)
         y, z = y @ correction, correction @ z
-    return y.trace() * norm.sqrt(), z / norm.sqrt()
+    # Not the trace of y, to which every flat direction would add the root of what keeps it steady.
+    return (unit * z).sum() * norm.sqrt(), z / norm.sqrt()

@@ -238,3 +238,12 @@ def test_masks_of_another_number_are_refused_before_any_work(photo, painting, na
 
     with pytest.raises(InvalidParams, match="2 masks for 1"):
         next(stylize(photo, [painting], small(), network=narrow, masks=(mask, mask)))
+
+
+def test_nothing_to_be_seen_is_refused(photo, painting, narrow):
+    invisible = photo.convert("RGBA")
+    invisible.putalpha(0)
+
+    for content, styles in ((invisible, [painting]), (photo, [painting, invisible]), (photo, [])):
+        with pytest.raises(InvalidParams):
+            run(content, styles, small(), narrow)

@@ -69,7 +69,7 @@ def test_stylization_spans_style_weights_around_the_default(stylization, weight)
 
 @pytest.mark.parametrize("loss", ["wasserstein", "gatys"])
 def test_middle_stylization_is_what_each_loss_has_without_it(loss):
-    bare = StyleParams(preset="gatys") if loss == "gatys" else StyleParams()
+    bare = StyleParams(loss=loss)
 
     params = StyleParams(loss=loss, stylization=0.5)
 

@@ -59,7 +59,7 @@ def test_each_masks_part_is_compared_with_its_own_style(narrow):
             features(narrow, photo, (96, 64))[..., part],
             features(narrow, style, style_size(style.size, scale, 1.0)),
         )
-        expected += share * (15 * distance + 2 * pulled)
+        expected += share * (params.style_weight * distance + 2 * pulled)
     assert terms.style.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -113,7 +113,7 @@ def test_even_grey_masks_take_each_style_for_the_whole_by_its_grey(narrow):
             features(narrow, photo, (96, 64)),
             features(narrow, style, style_size(style.size, scale, 1.0)),
         )
-        expected += 102 / 255 * (15 * distance + 2 * pulled)
+        expected += 102 / 255 * (params.style_weight * distance + 2 * pulled)
     assert terms.style.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -165,3 +165,9 @@ def test_mask_over_transparent_parts_alone_leaves_the_loss_finite(narrow):
 
     assert terms.total.isfinite()
     assert gradient.isfinite().all()
+
+
+def test_small_style_scale_stretches_no_slim_style():
+    width, height = style_size((400, 100), Scale(128, 128, 1), 0.1)
+
+    assert (width, height) == (128, 32)

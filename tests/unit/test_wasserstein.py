@@ -237,3 +237,12 @@ def test_roots_of_nothing_are_finite_and_those_of_nan_are_nan(roots):
 
     assert abs(nothing) < 1e-6
     assert unknown.isnan()
+
+
+def test_newton_schulz_never_takes_more_than_there_is_from_faint_directions():
+    """Most of a deep layer's directions are faint; each root too large would add up."""
+    faint = torch.diag(torch.cat((torch.ones(4), torch.full((196,), 1e-8))))
+
+    trace, _ = roots_by_newton_schulz(faint)
+
+    assert trace.item() <= faint.diagonal().sqrt().sum().item() * 1.001
