@@ -88,20 +88,23 @@ def sheet(cells: Sequence[Image.Image], columns: int) -> Image.Image:
     return canvas
 
 
-def main() -> None:
-    """Write both sheets."""
-    network = load_network("random", cache_dir=DOCS)
+def draw_presets(network: Vgg) -> None:
+    """Write the sheet of the presets, with the seconds that each took."""
     cells = [cell(picture("content.jpg"), "content"), cell(picture("style.jpg"), "style")]
     for name, params in PRESETS.items():
         result, seconds = made(network, **params)
-        edge = max(result.size)
-        cells.append(cell(result, f"{name}: {edge} px, {seconds:.0f} s"))
+        cells.append(cell(result, f"{name}: {max(result.size)} px, {seconds:.0f} s"))
     sheet(cells, 3).save(DOCS / "presets.jpg", quality=88)
-    looks = [
-        cell(made(network, **{"size": 320, "steps": 200} | params)[0], name) for name, params in LOOKS.items()
-    ]
-    sheet(looks, 3).save(DOCS / "looks.jpg", quality=88)
+
+
+def draw_looks(network: Vgg) -> None:
+    """Write the sheet of single parameters."""
+    few = {"size": 256, "steps": 150}
+    cells = [cell(made(network, **few | params)[0], name) for name, params in LOOKS.items()]
+    sheet(cells, 3).save(DOCS / "looks.jpg", quality=88)
 
 
 if __name__ == "__main__":
-    main()
+    loaded = load_network("random", cache_dir=DOCS)
+    draw_looks(loaded)
+    draw_presets(loaded)
