@@ -142,7 +142,8 @@ def _capacity(settings: Settings) -> Finding:
 
 def _describe_device(settings: Settings) -> Device:
     """Ask a process of its own: this one has no torch, and is to stay quick."""
-    weights = "random" if settings.weights in ("auto", "imagenet") else settings.weights
+    file = Path(settings.weights).expanduser()
+    weights = str(file) if file.is_file() else "random"  # as quick; what is missing is said below
     command = [
         *(sys.executable, "-m", "nst_core.devices"),
         *(weights, str(settings.data_dir / "weights"), settings.device),

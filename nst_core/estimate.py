@@ -26,7 +26,7 @@ _FIXED_BYTES = {"float32": 50 * 10**6, "bfloat16": 100 * 10**6}
 #: The picture, its gradient, the optimiser's memory and what they pass through, a pixel.
 _PICTURE_BYTES = {"adam": 120, "lbfgs": 430}
 #: What a window's gradient passes through beside the layers' outputs, a pixel.
-_WINDOW_BYTES = 180
+_WINDOW_BYTES = {"float32": 420, "bfloat16": 260}
 #: What the C library keeps of smaller blocks that were freed, a pixel and at most.
 _FREED_BYTES_PER_PIXEL = 2_600
 _FREED_BYTES = {"float32": 340 * 10**6, "bfloat16": 470 * 10**6}
@@ -127,7 +127,7 @@ def needed_bytes(params: StyleParams, scale: Scale, device: Device, edge: int) -
     window = max(tile.area for tile in cut(scale.width, scale.height, edge, layers))
     # Every output of a convolution, and once more those whose statistics are taken.
     kept = _positions(_convolutions(layers)) + _positions(set(params.style_layers))
-    working = (kept * _NUMBER_BYTES[numbers] + _WINDOW_BYTES) * window
+    working = (kept * _NUMBER_BYTES[numbers] + _WINDOW_BYTES[numbers]) * window
     picture = float(_PICTURE_BYTES[params.optimizer] * pixels)
     freed = float(min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window))
     freed = freed if device.kind == "cpu" else 0.0

@@ -119,7 +119,7 @@ def test_terms_go_with_their_weights(narrow):
     once, *_ = evaluated(pixels, small(tv_weight=1.0), narrow)
 
     thrice, *_ = evaluated(
-        pixels, small(content_weight=3.0, style_weight=45.0, tv_weight=3.0), narrow
+        pixels, small(content_weight=3.0, style_weight=60.0, tv_weight=3.0), narrow
     )
 
     for name in ("content", "style", "tv", "total"):
