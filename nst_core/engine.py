@@ -12,8 +12,9 @@ from functools import partial
 import torch
 from PIL import Image
 
-from nst_core import schedule
+from nst_core import machine, schedule
 from nst_core.checkpoint import Checkpoint
+from nst_core.estimate import keeps_freed
 from nst_core.evaluation import Evaluation, fitting, memory_errors
 from nst_core.iteration import Iteration
 from nst_core.objective import Objective, weighted_layers
@@ -56,7 +57,8 @@ def stylize(  # noqa: PLR0913 - pictures, what to do, and what to do it with
         resume: where an earlier run of the same pictures, parameters and weights stood.
 
     Raises:
-        InvalidParams: the parameters or masks do not fit the number of styles.
+        InvalidParams: the parameters do not fit the number of styles.
+        InvalidMask: the masks do not.
         WeightsUnavailable: the network lacks a layer that the loss needs.
         CheckpointMismatch: `resume` belongs to another run.
         OutOfMemory: the device could not hold the optimisation, even in small tiles.
@@ -88,10 +90,12 @@ def stylize(  # noqa: PLR0913 - pictures, what to do, and what to do it with
             longest=max(scale.width, scale.height),
         )
         while not state.scale_ended:
+            machine.keep_freed_memory(keeps_freed(scale, evaluation.edge))
             with memory_errors(), _deterministic(network.device):
                 state.advance(evaluation)
             state.tile_edge = evaluation.edge
             yield Progress.after(state, rendering, fingerprint=identity, tiles=evaluation.tiles)
+        machine.give_back_freed_memory()
 
 
 @contextmanager

@@ -22,14 +22,17 @@ SMALLEST_TILE = 64
 WHOLE = 1 << 20
 
 #: What a process takes at any size: the network in another format, caches of the libraries.
-_FIXED_BYTES = {"float32": 50 * 10**6, "bfloat16": 100 * 10**6}
+_FIXED_BYTES = {"float32": 60 * 10**6, "bfloat16": 150 * 10**6}
 #: The picture, its gradient, the optimiser's memory and what they pass through, a pixel.
 _PICTURE_BYTES = {"adam": 120, "lbfgs": 430}
 #: What a window's gradient passes through beside the layers' outputs, a pixel.
 _WINDOW_BYTES = {"float32": 420, "bfloat16": 260}
-#: What the C library keeps of smaller blocks that were freed, a pixel and at most.
-_FREED_BYTES_PER_PIXEL = 2_600
-_FREED_BYTES = {"float32": 340 * 10**6, "bfloat16": 470 * 10**6}
+#: Pictures up to this many pixels keep what they freed for the next step.
+_KEPT_AREA = 512**2
+#: What is kept of freed memory: a pixel and at most, and what the C library keeps in any case.
+_KEPT_BYTES_PER_PIXEL = {"float32": 2_400, "bfloat16": 1_800}
+_KEPT_BYTES = {"float32": 340 * 10**6, "bfloat16": 330 * 10**6}
+_LEFT_BYTES = {"float32": 110 * 10**6, "bfloat16": 190 * 10**6}
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2}
 #: What the tables of the histogram loss take, a pixel of a window.
 _HISTOGRAM_BYTES = 2_100
@@ -38,7 +41,7 @@ _STYLE_BYTES = 45
 #: What a style's forward pass takes, of a step's memory at the same size.
 _FORWARD_SHARE = 0.35
 #: What the libraries keep for windows of many shapes.
-_TILED_BYTES = 250 * 10**6
+_TILED_BYTES = 200 * 10**6
 #: Forward twice and backward once, where the whole picture has each once.
 _TILE_PASSES = 1.5
 
@@ -77,9 +80,12 @@ class Estimate:
 
 def estimate(params: StyleParams, device: Device, *, size: tuple[int, int] = (1, 1)) -> Estimate:
     """Return what a stylisation takes on a device, for a photo of a size or shape (w, h)."""
-    scale = schedule.plan(*size, params)[-1]
+    plan = schedule.plan(*size, params)
+    scale = plan[-1]
     edge = fitting_edge(params, scale, device)
-    needed = needed_bytes(params, scale, device, edge)
+    needed = max(
+        needed_bytes(params, each, device, fitting_edge(params, each, device)) for each in plan
+    )
     speed = device.speed
     seconds = None
     if speed is not None:
@@ -104,7 +110,10 @@ def largest_size(device: Device, *, whole: bool, most: int = MAX_SIZE) -> int:
 
 
 def least_bytes(params: StyleParams, scale: Scale) -> int:
-    """Return the memory without which a scale cannot be computed on any device."""
+    """Return the memory without which a scale cannot be computed: in the smallest tiles.
+
+    Of a CPU without bfloat16; other devices take less.
+    """
     device = Device("cpu", memory_bytes=0, bfloat16=False)
     return needed_bytes(params, scale, device, SMALLEST_TILE)
 
@@ -119,6 +128,11 @@ def fitting_edge(params: StyleParams, scale: Scale, device: Device) -> int:
     return SMALLEST_TILE
 
 
+def keeps_freed(scale: Scale, edge: int) -> bool:
+    """Return whether a scale is small enough to spend memory on speed."""
+    return max(scale.width, scale.height) <= edge and scale.width * scale.height <= _KEPT_AREA
+
+
 def needed_bytes(params: StyleParams, scale: Scale, device: Device, edge: int) -> int:
     """Return the peak memory of a scale in tiles of an edge, in bytes beside the network."""
     numbers = _number_format(params, device)
@@ -129,8 +143,11 @@ def needed_bytes(params: StyleParams, scale: Scale, device: Device, edge: int) -
     kept = _positions(_convolutions(layers)) + _positions(set(params.style_layers))
     working = (kept * _NUMBER_BYTES[numbers] + _WINDOW_BYTES[numbers]) * window
     picture = float(_PICTURE_BYTES[params.optimizer] * pixels)
-    freed = float(min(_FREED_BYTES[numbers], _FREED_BYTES_PER_PIXEL * window))
-    freed = freed if device.kind == "cpu" else 0.0
+    freed = float(min(_KEPT_BYTES[numbers], _KEPT_BYTES_PER_PIXEL[numbers] * window))
+    if not keeps_freed(scale, edge):
+        freed = min(freed, _LEFT_BYTES[numbers])
+    if device.kind != "cpu":
+        freed = 0.0
     if params.histogram_weight:
         working += _HISTOGRAM_BYTES * window
     larger = max(0.0, params.style_scale**2 - 1)  # than the result, which is counted already

@@ -24,6 +24,11 @@ class Moments:
     mean: Tensor
     second: Tensor
 
+    @classmethod
+    def of_sums(cls, first: Tensor, second: Tensor, positions: Tensor | float) -> "Moments":
+        """Return the moments whose `moment_sums` over so many positions, by weight, are these."""
+        return cls(first / positions, second / positions)
+
     @property
     def covariance(self) -> Tensor:
         """E[F Fᵀ] less the product of the means, (N, N)."""
@@ -33,13 +38,6 @@ class Moments:
     def energy(self) -> Tensor:
         """The mean squared length of a position's features, a scalar."""
         return self.second.trace()
-
-
-def moments(features: Tensor, weight: Tensor | None = None) -> Moments:
-    """Return the moments of features (1, N, H, W), each position by its `weight` (H, W)."""
-    first, second = moment_sums(features, weight)
-    total = features.shape[-2] * features.shape[-1] if weight is None else weight.sum()
-    return Moments(first / total, second / total)
 
 
 def moment_sums(features: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -172,9 +172,8 @@ class Objective:
         for index, goal in enumerate(self._goals):
             positions = self._positions[index]
             found = {
-                layer: Moments(
-                    sums["first", index, layer] / positions[layer],
-                    sums["second", index, layer] / positions[layer],
+                layer: Moments.of_sums(
+                    sums["first", index, layer], sums["second", index, layer], positions[layer]
                 )
                 for layer in self._style_layers
             }

@@ -13,6 +13,7 @@ from PIL import Image
 
 from nst_core import recolor
 from nst_core.errors import InvalidParams
+from nst_core.masks import check_mask_count
 from nst_core.params import StyleParams
 
 
@@ -65,17 +66,14 @@ class Sources:
         """Return the sources of a stylisation.
 
         Raises:
-            InvalidParams: the parameters or the masks do not fit the number of styles.
+            InvalidParams: the parameters do not fit the number of styles.
+            InvalidMask: the masks do not.
         """
         if not styles:
             raise InvalidParams("there is no style picture", hint="Give at least one.")
         params.blend_for(len(styles))
         _check_visible(content, *styles)
-        if masks and len(masks) != len(styles):
-            raise InvalidParams(
-                f"there are {len(masks)} masks for {len(styles)} style pictures",
-                hint="Send one mask for each style picture, in the same order, or none.",
-            )
+        check_mask_count(len(masks), len(styles))
         seen, brushes = content, list(styles)
         if params.preserve_color == "luminance":
             seen = recolor.luminance(content)

@@ -112,7 +112,7 @@ class StatisticsOfTiles:
     def found(self) -> Statistics:
         """Return the moments of all that was added."""
         return {
-            layer: Moments(first / self.positions[layer], second / self.positions[layer])
+            layer: Moments.of_sums(first, second, self.positions[layer])
             for layer, (first, second) in self._sums.items()
         }
 

@@ -1,8 +1,9 @@
 """The Wasserstein-2 distance of two layers' feature statistics, taken as Gaussians.
 
 W₂² = |μ − μ'|² + tr C + tr C' − 2 tr (S C S)^½ with S = C'^½ (Olkin & Pukelsheim 1982; the Bures
-metric), whose minimum, unlike the Gram matrix', is reached at an even pace from far and near. The
-gradient is taken in closed form: ∂ tr(S C S)^½ / ∂C = ½ S (S C S)^−½ S.
+metric). It is of the second degree in the features, where the squared difference of Gram matrices
+is of the fourth.
+The gradient is taken in closed form: ∂ tr(S C S)^½ / ∂C = ½ S (S C S)^−½ S.
 """
 
 from dataclasses import dataclass

@@ -9,10 +9,10 @@ import torch
 
 from nst_core.checkpoint import Checkpoint
 from nst_core.engine import stylize
-from nst_core.moments import moments
 from nst_core.params import StyleParams
 from nst_core.pixels import preprocess
 from nst_core.wasserstein import Target, squared_distance
+from tests.features import moments
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nst_core.engine import stylize
-from nst_core.errors import Diverged, InvalidParams, OutOfMemory, WeightsUnavailable
+from nst_core.errors import Diverged, InvalidMask, InvalidParams, OutOfMemory, WeightsUnavailable
 from nst_core.iteration import MAX_RECOVERIES
 from nst_core.layers import depth
 from nst_core.objective import Objective, Terms
@@ -236,7 +236,7 @@ def test_blend_of_another_length_is_refused_before_any_work(photo, painting, nar
 def test_masks_of_another_number_are_refused_before_any_work(photo, painting, narrow):
     mask = photo.convert("L")
 
-    with pytest.raises(InvalidParams, match="2 masks for 1"):
+    with pytest.raises(InvalidMask, match="2 masks for 1"):
         next(stylize(photo, [painting], small(), network=narrow, masks=(mask, mask)))
 
 

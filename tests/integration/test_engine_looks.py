@@ -159,14 +159,15 @@ def test_larger_style_scale_gives_larger_strokes(photo, narrow):
 
 
 def test_preserved_luminance_keeps_the_photos_chroma(photo, painting, narrow):
-    result = run(photo, [painting], small(preserve_color="luminance"), narrow).picture()
+    params = small(preserve_color="luminance", stylization=1)
+    result = run(photo, [painting], params, narrow).picture()
 
     wanted = photo.resize(result.size, Image.Resampling.LANCZOS)
     pixels = levels(result)
     unclipped = ((pixels > 0) & (pixels < 255)).all(axis=2)
     assert unclipped.mean() > 0.5
     assert np.abs(chroma(result) - chroma(wanted))[unclipped].max() < 1.5
-    assert np.abs(pixels @ LUMA - levels(wanted) @ LUMA).mean() > 2
+    assert np.abs(pixels @ LUMA - levels(wanted) @ LUMA).mean() > 5
 
 
 def test_histogram_colours_bring_the_picture_nearer_to_the_photos_colours(photo, narrow):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nst_core import losses
-from nst_core.moments import moments
+from tests.features import moments
 
 
 def features(*shape, seed=0):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from nst_core.moments import Moments, blend, moment_sums, moments
+from nst_core.moments import Moments, blend, moment_sums
+from tests.features import moments
 
 
 def features(channels=5, height=6, width=7, *, seed=0, dtype=torch.float64):

@@ -3,12 +3,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from nst_core import histograms
-from nst_core.moments import moments
 from nst_core.pixels import preprocess
 from nst_core.regions import style_size
 from nst_core.schedule import Scale
 from nst_core.targets import histogram_tops
 from nst_core.wasserstein import Target, squared_distance
+from tests.features import moments
 from tests.networks import narrow_network
 from tests.objectives import assert_same, evaluated, halves, mosaic, noisy, small
 

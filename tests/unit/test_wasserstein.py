@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nst_core.moments import Moments, moments
+from nst_core.moments import Moments
 from nst_core.wasserstein import (
     TAIL,
     Target,
@@ -10,6 +10,7 @@ from nst_core.wasserstein import (
     roots_by_newton_schulz,
     squared_distance,
 )
+from tests.features import moments
 
 
 def noise(*shape, seed=0):
