@@ -13,7 +13,7 @@ from PIL import Image
 SAMPLES = Path(__file__).parents[1] / "api" / "samples"
 
 
-LEVELS = ("unit", "integration", "e2e", "gpu")
+LEVELS = ("unit", "integration", "e2e", "chaos", "gpu")
 
 
 def pytest_collection_modifyitems(items):
