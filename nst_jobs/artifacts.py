@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from nst_core.images import MEDIA_TYPES, SUFFIXES
 from nst_jobs.database import Database
-from nst_jobs.records import Artifact, ArtifactKind
+from nst_jobs.records import Artifact, ArtifactKind, Job
 from nst_jobs.storage import Storage
+
+#: Prefix of every job's keys.
+FOLDER = "jobs"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Inputs:
 
 def folder(job_id: str) -> str:
     """Return the prefix of every key of a job."""
-    return f"jobs/{job_id}"
+    return f"{FOLDER}/{job_id}"
 
 
 def store_picture(  # noqa: PLR0913 - what a row and its file need
@@ -85,7 +88,9 @@ def store_checkpoint(
 
 
 def add(session: Session, job_id: str, attempt: int, file: StoredFile, now: datetime) -> None:
-    """Point at a stored file; `lifecycle` calls this behind its fence."""
+    """Point at a stored file, once; `lifecycle` calls this behind its fence."""
+    if known_keys(session, [file.key]):
+        return
     session.execute(
         insert(Artifact).values(
             job_id=job_id,
@@ -127,6 +132,11 @@ def latest_checkpoint(session: Session, job_id: str) -> Artifact | None:
     return next(reversed(_of(session, job_id, ArtifactKind.CHECKPOINT)), None)
 
 
+def known_keys(session: Session, keys: Sequence[str]) -> set[str]:
+    """Return those of some keys that a row points at."""
+    return set(session.scalars(select(Artifact.key).where(Artifact.key.in_(keys))))
+
+
 def drop_checkpoints(session: Session, job_id: str) -> list[str]:
     """Delete the rows of a job's checkpoints; return the keys, whose files may go."""
     gone = delete(Artifact).where(
@@ -141,6 +151,15 @@ def discard_checkpoints(database: Database, storage: Storage, job_id: str) -> No
         gone = drop_checkpoints(session, job_id)
     for key in gone:
         storage.delete(key)
+
+
+def drop_spent_checkpoints(session: Session) -> list[str]:
+    """Delete the rows of checkpoints whose jobs have ended; return the keys, whose files may go."""
+    ended = select(Job.id).where(Job.finished_at.is_not(None))
+    gone = delete(Artifact).where(
+        Artifact.kind == ArtifactKind.CHECKPOINT, Artifact.job_id.in_(ended)
+    )
+    return list(session.scalars(gone.returning(Artifact.key)))
 
 
 def _of(session: Session, job_id: str, *kinds: ArtifactKind) -> Sequence[Artifact]:

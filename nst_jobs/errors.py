@@ -2,11 +2,14 @@
 
 NstError
 ├── JobNotFound          no such job, or another owner's
+├── IdempotencyKeyReused the key was used for another submission
+├── IdempotencyKeyInUse  another request with the key is being recorded
 ├── NotCancellable       the job has already succeeded or failed
 ├── ResultNotReady       the job has no result yet, or will never have one
 ├── SnapshotNotFound     no intermediate picture of that step
 ├── StorageError         the file store could not be read or written
 │   └── FileMissing      it has no such file
+├── Stalled              an attempt made no step for too long
 ├── RetriesExhausted     the attempts are used up
 ├── InvalidSettings      an NST_… variable has a value that cannot be used
 └── Interrupted          why an attempt stops without a result; never shown to a client
@@ -24,6 +27,21 @@ class JobNotFound(NstError):
     code = "job_not_found"
     status = 404
     retryable = False
+
+
+class IdempotencyKeyReused(NstError):
+    """An idempotency key was already used for another submission."""
+
+    code = "idempotency_key_reused"
+    status = 422
+    retryable = False
+
+
+class IdempotencyKeyInUse(NstError):
+    """Another request with the same idempotency key is being recorded at this moment."""
+
+    code = "idempotency_key_in_use"
+    status = 409
 
 
 class NotCancellable(NstError):
@@ -63,6 +81,12 @@ class StorageError(NstError):
 
 class FileMissing(StorageError):
     """The file store answers, and has no such file."""
+
+
+class Stalled(NstError):
+    """An attempt hung: no step came for too long."""
+
+    code = "stalled"
 
 
 class RetriesExhausted(NstError):

@@ -138,7 +138,7 @@ def renew(
 def add_artifact(
     session: Session, claim: Claim, file: StoredFile, *, now: datetime | None = None
 ) -> None:
-    """Point at a stored file of this attempt.
+    """Point at a stored file of this attempt. Repeatable.
 
     Raises:
         LeaseLost: the job is no longer this attempt's; the file is an orphan.
@@ -153,14 +153,14 @@ def add_artifact(
 def replace_checkpoint(
     session: Session, claim: Claim, file: StoredFile, *, now: datetime | None = None
 ) -> list[str]:
-    """Point at a newer checkpoint in place of the older ones; return their keys.
+    """Point at a newer checkpoint in place of the older ones; return their keys. Repeatable.
 
     Raises:
         LeaseLost: the job is no longer this attempt's; rolled back, its checkpoints are untouched.
     """
     gone = artifacts.drop_checkpoints(session, claim.job_id)
     add_artifact(session, claim, file, now=now)
-    return gone
+    return [key for key in gone if key != file.key]
 
 
 def succeed(
@@ -219,10 +219,12 @@ def fail(
         return _end_attempt(
             session, claim, Status.FAILED, reason, now, failures=failures, error=last
         )
+    # An expired lease was pause enough.
+    pause = timedelta() if isinstance(error, LeaseLost) else retries.backoff(failures)
     values = {
         "failures": failures,
         "error": retries.as_json(error),
-        "due_at": now + retries.backoff(failures),
+        "due_at": now + pause,
     }
     return _end_attempt(session, claim, Status.QUEUED, reason, now, **values)
 

@@ -5,6 +5,8 @@ Owns durability (temporary name, fsync, rename, fsync of the folder); knows no j
 
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -66,6 +68,25 @@ class Storage:
     def delete_all(self, prefix: str) -> None:
         """Remove the folder `prefix` with every file in it; not being there is no error."""
         shutil.rmtree(self._path(prefix), ignore_errors=True)
+
+    def keys(self, prefix: str, *, older_than_seconds: float) -> Iterator[str]:
+        """Yield the keys of files last written so long ago, half-written ones among them."""
+        before = time.time() - older_than_seconds
+        for folder, _, names in os.walk(self._path(prefix)):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # another process was first
+                    if path.stat().st_mtime < before:
+                        yield str(path.relative_to(self.root))
+
+    def delete_empty_folders(self, prefix: str, *, older_than_seconds: float) -> None:
+        """Remove folders in which nothing has been for so long."""
+        before = time.time() - older_than_seconds
+        for folder, _, _ in os.walk(self._path(prefix), topdown=False):
+            path = Path(folder)
+            with suppress(OSError):  # it is not empty
+                if path.stat().st_mtime < before:
+                    path.rmdir()
 
     def check(self) -> None:
         """Prove that files can be written and read here.

@@ -22,6 +22,10 @@ _JITTER = 0.3
 _DUE_MARGIN_SECONDS = 0.05
 #: More wake-ups than any fleet has idle workers would only be answered by "nothing due".
 _MOST_WAKE_UPS = 64
+_COLLECT_SECONDS = 3600.0
+#: Longer than any file waits for its row.
+_ORPHAN_SECONDS = 3600.0
+_KEYS_A_QUERY = 500
 
 logger = structlog.get_logger(__name__)
 
@@ -39,6 +43,28 @@ def sweep(database: Database, queue: Queue, storage: Storage, *, retention_hours
         forgotten = lifecycle.forget(session, retention_hours=retention_hours)
     for job_id in forgotten:
         storage.delete_all(artifacts.folder(job_id))
+
+
+def collect(
+    database: Database, storage: Storage, *, older_than_seconds: float = _ORPHAN_SECONDS
+) -> int:
+    """Delete old files that no row points at, and checkpoints that nobody will need.
+
+    Left behind by processes that were killed between a file and its row, or between an ending and
+    the tidying after it. Returns how many files went.
+    """
+    with database.writing() as session:
+        gone = artifacts.drop_spent_checkpoints(session)
+    keys = list(storage.keys(artifacts.FOLDER, older_than_seconds=older_than_seconds))
+    for first in range(0, len(keys), _KEYS_A_QUERY):
+        some = keys[first : first + _KEYS_A_QUERY]
+        with database.reading() as session:
+            known = artifacts.known_keys(session, some)
+        gone += [key for key in some if key not in known]
+    for key in gone:
+        storage.delete(key)
+    storage.delete_empty_folders(artifacts.FOLDER, older_than_seconds=older_than_seconds)
+    return len(gone)
 
 
 def top_up(database: Database, queue: Queue) -> None:
@@ -68,16 +94,23 @@ def pause_seconds(database: Database) -> float:
 def start(
     settings: Settings, database: Database, queue: Queue, storage: Storage
 ) -> threading.Thread:
-    """Sweep every few seconds, off the beat of the other processes, until the process ends."""
+    """Sweep every few seconds, off the beat of the other processes, until the process ends.
+
+    Orphaned files are looked for about once an hour.
+    """
 
     def run() -> None:
         pause = SWEEP_SECONDS
+        collect_at = time.monotonic() + random.uniform(0, _COLLECT_SECONDS)  # noqa: S311 - no secret
         while True:
             time.sleep(pause)
             pause = SWEEP_SECONDS
             try:
                 sweep(database, queue, storage, retention_hours=settings.retention_hours)
                 pause = pause_seconds(database)
+                if time.monotonic() >= collect_at:
+                    collect_at = time.monotonic() + _COLLECT_SECONDS
+                    logger.info("orphans_collected", files=collect(database, storage))
             except Exception as error:  # noqa: BLE001 - the next sweep tries again, whatever it was
                 logger.warning("sweep_failed", error=str(error))
 

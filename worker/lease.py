@@ -1,24 +1,36 @@
 """`Lease`: keeps a claim alive from a thread, and tells the attempt when it must stop.
 
-The thread is the only one that talks to the database while the engine computes. It fences itself:
-when it could not renew for as long as the lease lasts, the job is held to be another's.
+It fences itself: when it could not renew for as long as the lease lasts, the job is held to be
+another's. And it is the watchdog: where the attempt makes no move, it ends the process.
 """
 
+import os
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from nst_jobs import lifecycle
 from nst_jobs.database import Database
-from nst_jobs.errors import Cancelled, Draining, LeaseLost
+from nst_jobs.errors import Cancelled, Draining, LeaseLost, Stalled
 from nst_jobs.lifecycle import Claim
+
+Answer = TypeVar("Answer")
 
 #: Well below the lease: progress and cancellation are seen this soon, and a few beats may fail.
 HEARTBEAT_SECONDS = 1.0
+#: Between two tries at a database that is away.
+RETRY_SECONDS = 1.0
+#: An attempt that made no move for this long hangs, unless its steps are known to take longer.
+STALL_SECONDS = 120.0
+_EXIT_STALLED = 70
+#: What a database says that is away, restarting, full or locked: the same may succeed later.
+_AWAY = (OperationalError, InterfaceError)
 
 logger = structlog.get_logger(__name__)
 
@@ -33,7 +45,8 @@ class Lease:
         self._report: dict[str, Any] = {}
         self._cancelled = False
         self._lost = False
-        self._renewed = time.monotonic()
+        self._renewed = self._moved = time.monotonic()
+        self._stall_seconds = STALL_SECONDS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -50,9 +63,33 @@ class Lease:
         self._ended.set()
         self._thread.join()
 
+    def expect_steps_within(self, seconds: float) -> None:
+        """Take the attempt for stalled when nothing was reported for so long."""
+        self._stall_seconds = seconds
+        self._moved = time.monotonic()
+
     def report(self, progress: dict[str, Any], *, weights: str) -> None:
         """Have the next heartbeat write this progress."""
+        self._moved = time.monotonic()
         self._report = {"progress": progress, "weights": weights}
+
+    def write(self, change: Callable[[Session], Answer]) -> Answer:
+        """Commit a change, trying again for as long as the lease lasts while the database is away.
+
+        A COMMIT whose answer was lost may have happened: `change` must bear being made twice.
+
+        Raises:
+            LeaseLost: the job is another attempt's, or may be.
+        """
+        while True:
+            try:
+                with self._database.writing() as session:
+                    return change(session)
+            except _AWAY as error:
+                logger.warning("write_delayed", job_id=self.claim.job_id, error=str(error))
+                if self._expired:
+                    raise self._not_held() from error
+                time.sleep(RETRY_SECONDS)
 
     def check(self) -> None:
         """Return if the attempt may go on.
@@ -62,15 +99,24 @@ class Lease:
             Cancelled: its owner wants it to stop.
             Draining: this worker is to stop.
         """
-        if self._lost or time.monotonic() - self._renewed > self.claim.lease_seconds:
-            raise LeaseLost(f"job {self.claim.job_id} could not be held")
+        if self._expired:
+            raise self._not_held()
         if self._cancelled:
             raise Cancelled(f"job {self.claim.job_id} was cancelled")
         if self.draining.is_set():
             raise Draining("this worker is draining")
 
+    @property
+    def _expired(self) -> bool:
+        return self._lost or time.monotonic() - self._renewed > self.claim.lease_seconds
+
+    def _not_held(self) -> LeaseLost:
+        return LeaseLost(f"job {self.claim.job_id} could not be held")
+
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS) and not self._lost:
+            if time.monotonic() - self._moved > self._stall_seconds:
+                self._give_up()
             # Before the call: the lease counts from when the database was asked, not answered.
             asked = time.monotonic()
             report, self._report = self._report, {}
@@ -82,3 +128,17 @@ class Lease:
                 self._lost = True
             except SQLAlchemyError as error:
                 logger.warning("heartbeat_failed", job_id=self.claim.job_id, error=str(error))
+
+    def _give_up(self) -> None:
+        """Record that the attempt hangs and end the process: nothing else ends a stuck kernel."""
+        stalled = Stalled(
+            f"no step came for {self._stall_seconds:.0f} s",
+            hint="See the worker's log, and whether its device still answers.",
+        )
+        logger.error("attempt_stalled", job_id=self.claim.job_id, attempt=self.claim.attempt)
+        try:
+            with self._database.writing() as session:
+                lifecycle.fail(session, self.claim, stalled)
+        except (LeaseLost, SQLAlchemyError) as error:  # then the lease's end tells it
+            logger.warning("stall_not_recorded", job_id=self.claim.job_id, error=str(error))
+        os._exit(_EXIT_STALLED)

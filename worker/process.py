@@ -13,9 +13,11 @@ from typing import Any, NoReturn
 import billiard
 import structlog
 from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
 
 from nst_jobs import lifecycle, sweeper
 from nst_jobs.database import Database
+from nst_jobs.lifecycle import Claim
 from nst_jobs.queue import QUEUE, WAKE_TASK, Queue, make_celery
 from nst_jobs.settings import Settings
 from nst_jobs.storage import open_storage
@@ -62,19 +64,40 @@ class Child:
         """
         if self.draining.is_set():
             self._make_room()
-        workplace = self.workplace
-        with workplace.database.writing() as session:
-            claim = lifecycle.claim(
-                session,
-                worker=f"{socket.gethostname()}:{workplace.device.name}",
-                device_bytes=workplace.device.memory_bytes,
-                lease_seconds=self._settings.lease_seconds,
-            )
+        self._prove_fit()
+        claim = self._claim()
         if claim is None:
             return
-        lease = Lease(workplace.database, claim, draining=self.draining)
-        if not run_attempt(claim, workplace, lease):
+        lease = Lease(self.workplace.database, claim, draining=self.draining)
+        if not run_attempt(claim, self.workplace, lease):
             self._make_room()
+
+    def _prove_fit(self) -> None:
+        """Have device and weights at hand before a job is claimed: their lack is no job's fault.
+
+        Without them the whole worker ends, for whoever keeps it running to notice.
+        """
+        try:
+            _ = self.workplace.device.network
+        except Exception as error:
+            logger.exception("worker_unfit", error=str(error))
+            os.kill(os.getppid(), signal.SIGTERM)
+            self._make_room()
+
+    def _claim(self) -> Claim | None:
+        """Return the next job; None when there is none, or the database is away."""
+        workplace = self.workplace
+        try:
+            with workplace.database.writing() as session:
+                return lifecycle.claim(
+                    session,
+                    worker=f"{socket.gethostname()}:{workplace.device.name}",
+                    device_bytes=workplace.device.memory_bytes,
+                    lease_seconds=self._settings.lease_seconds,
+                )
+        except SQLAlchemyError as error:  # a sweep wakes a worker again
+            logger.warning("claim_failed", error=str(error))
+            return None
 
     def _make_room(self) -> NoReturn:
         self._queue.wake()  # the message that brought us here is another worker's now

@@ -14,15 +14,19 @@ from typing import Any
 import structlog
 import torch
 from PIL import Image
+from sqlalchemy.exc import SQLAlchemyError
 
 from nst_core import images, schedule
 from nst_core.checkpoint import Checkpoint
 from nst_core.engine import stylize
 from nst_core.errors import CheckpointMismatch, NstError
+from nst_core.estimate import Device as DeviceShape
+from nst_core.estimate import fitting_edge, gigaflops
 from nst_core.masks import read_mask
 from nst_core.params import StyleParams
 from nst_core.progress import Progress
 from nst_core.results import encode_result
+from nst_core.schedule import Scale
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database
@@ -32,10 +36,12 @@ from nst_jobs.records import Artifact, ArtifactKind, Status
 from nst_jobs.storage import Storage
 from worker.device import Device
 from worker.eta import eta_seconds
-from worker.lease import Lease
+from worker.lease import STALL_SECONDS, Lease
 from worker.snapshots import Snapshots
 
 CHECKPOINT_SECONDS = 20.0
+#: Thousand millions of operations a second that any device makes which is not broken.
+_LEAST_GIGAFLOPS = 5.0
 #: What the API let in is within the limits already.
 _NO_LIMITS = images.Limits(max_bytes=2**40, max_pixels=2**40, max_edge=2**20, min_edge=1)
 
@@ -77,7 +83,6 @@ def run_attempt(claim: Claim, workplace: Workplace, lease: Lease) -> bool:
 
 
 def _run(claim: Claim, workplace: Workplace, lease: Lease, log: Any) -> bool:  # noqa: ANN401 - structlog types it so
-    database = workplace.database
     try:
         with lease:
             _stylize(claim, workplace, lease)
@@ -85,26 +90,32 @@ def _run(claim: Claim, workplace: Workplace, lease: Lease, log: Any) -> bool:  #
     except LeaseLost:
         raise
     except Cancelled:
-        with database.writing() as session:
-            lifecycle.finish_cancelled(session, claim)
+        lease.write(lambda session: lifecycle.finish_cancelled(session, claim))
         log.info("job_cancelled")
     except Draining:
-        with database.writing() as session:
-            lifecycle.release(session, claim)
+        lease.write(lambda session: lifecycle.release(session, claim))
         log.info("job_released")
         return False
     except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the job must hear of it
         known = error if isinstance(error, NstError) else _unexpected(error)
-        if _record_failure(database, claim, known).terminal:
-            artifacts.discard_checkpoints(database, workplace.storage, claim.job_id)
+        if _record_failure(lease, known).terminal:
+            _tidy(claim, workplace)
         return not known.retryable
-    artifacts.discard_checkpoints(database, workplace.storage, claim.job_id)
+    _tidy(claim, workplace)
     return True
 
 
-def _record_failure(database: Database, claim: Claim, known: NstError) -> Status:
-    with database.writing() as session:
-        status = lifecycle.fail(session, claim, known)
+def _tidy(claim: Claim, workplace: Workplace) -> None:
+    """Discard what the ended job no longer needs; if that fails, the sweeper will."""
+    try:
+        artifacts.discard_checkpoints(workplace.database, workplace.storage, claim.job_id)
+    except (SQLAlchemyError, NstError) as error:
+        logger.warning("tidying_postponed", job_id=claim.job_id, error=str(error))
+
+
+def _record_failure(lease: Lease, known: NstError) -> Status:
+    claim = lease.claim
+    status = lease.write(lambda session: lifecycle.fail(session, claim, known))
     logger.warning(
         "attempt_failed",
         job_id=claim.job_id,
@@ -131,6 +142,7 @@ def _stylize(claim: Claim, workplace: Workplace, lease: Lease) -> None:
     device = workplace.device
     pictures = _load_pictures(claim, workplace)
     attempt = _Attempt(claim, workplace, lease, params, pictures.content.size)
+    lease.expect_steps_within(STALL_SECONDS + _longest_step_seconds(attempt.plan, params, device))
     resume = attempt.load_checkpoint()
     with attempt.snapshots:
         with closing(_steps(pictures, params, device, resume)) as steps:
@@ -165,6 +177,13 @@ def _steps(
         yield from start()
 
 
+def _longest_step_seconds(plan: Sequence[Scale], params: StyleParams, device: Device) -> float:
+    """Return what a step of the largest scale may take on a slow device."""
+    found = DeviceShape("cpu", device.memory_bytes, bfloat16=False)
+    edge = fitting_edge(params, plan[-1], found)
+    return gigaflops(params, plan[-1], edge) / _LEAST_GIGAFLOPS
+
+
 class _Attempt:
     """The duties beside the steps of one attempt."""
 
@@ -180,8 +199,8 @@ class _Attempt:
         self._workplace = workplace
         self._lease = lease
         self._params = params
-        self.snapshots = Snapshots(claim, workplace.database, workplace.storage)
-        self._plan = schedule.plan(*content_size, params)
+        self.snapshots = Snapshots(lease, workplace.storage)
+        self.plan = schedule.plan(*content_size, params)
         self._first_step = 0
         self._started = self._saved = time.monotonic()
 
@@ -217,10 +236,12 @@ class _Attempt:
         """Store the result and end the job with it."""
         result = self._store_result(progress)
         self.snapshots.flush()  # who sees the end is to find them all
-        with self._workplace.database.writing() as session:
-            lifecycle.succeed(
-                session, self._claim, result, progress=self._view(progress), weights=weights
+        view = self._view(progress)
+        self._lease.write(
+            lambda session: lifecycle.succeed(
+                session, self._claim, result, progress=view, weights=weights
             )
+        )
 
     def _save_checkpoint(self, progress: Progress) -> None:
         self.snapshots.flush()  # whoever goes on from here makes none of them again
@@ -229,8 +250,7 @@ class _Attempt:
         file = artifacts.store_checkpoint(
             storage, claim.job_id, claim.attempt, data, step=progress.step
         )
-        with self._workplace.database.writing() as session:
-            gone = lifecycle.replace_checkpoint(session, claim, file)
+        gone = self._lease.write(lambda session: lifecycle.replace_checkpoint(session, claim, file))
         for key in gone:
             storage.delete(key)
         self._saved = time.monotonic()
@@ -253,7 +273,7 @@ class _Attempt:
             "total_steps": progress.total_steps,
             "fraction": round(progress.step / progress.total_steps, 4),
             "eta_seconds": eta_seconds(
-                self._plan,
+                self.plan,
                 first_step=self._first_step,
                 step=progress.step,
                 total_steps=progress.total_steps,

@@ -11,10 +11,9 @@ from PIL import Image
 
 from nst_core import images
 from nst_jobs import artifacts, lifecycle
-from nst_jobs.database import Database
-from nst_jobs.lifecycle import Claim
 from nst_jobs.records import ArtifactKind
 from nst_jobs.storage import Storage
+from worker.lease import Lease
 
 _FORMAT = "jpeg"
 _QUALITY = 90
@@ -27,9 +26,8 @@ class Snapshots:
     memory. What goes wrong with it is raised by whichever method is called next.
     """
 
-    def __init__(self, claim: Claim, database: Database, storage: Storage) -> None:
-        self._claim = claim
-        self._database = database
+    def __init__(self, lease: Lease, storage: Storage) -> None:
+        self._lease = lease
         self._storage = storage
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._latest: Future[None] | None = None
@@ -72,15 +70,15 @@ class Snapshots:
             latest.result()
 
     def _store(self, picture: Image.Image, step: int) -> None:
+        claim = self._lease.claim
         file = artifacts.store_picture(
             self._storage,
-            self._claim.job_id,
-            self._claim.attempt,
+            claim.job_id,
+            claim.attempt,
             ArtifactKind.SNAPSHOT,
             images.encode(picture, _FORMAT, _QUALITY),
             image_format=_FORMAT,
             extent=picture.size,
             step=step,
         )
-        with self._database.writing() as session:
-            lifecycle.add_artifact(session, self._claim, file)
+        self._lease.write(lambda session: lifecycle.add_artifact(session, claim, file))

@@ -11,13 +11,12 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 
 from nst_core.errors import InvalidParams
 from nst_core.params import StyleParams
 from nst_jobs import artifacts, lifecycle
 from nst_jobs.database import Database
-from nst_jobs.errors import Cancelled, Draining, LeaseLost, StorageError
+from nst_jobs.errors import Cancelled, Draining, StorageError
 from nst_jobs.lifecycle import Submission
 from nst_jobs.records import Artifact, ArtifactKind, Job, Status
 from nst_jobs.storage import Storage
@@ -31,7 +30,6 @@ from nst_core.png16 import encode_png16  # noqa: E402
 from nst_core.targets import TargetCache  # noqa: E402
 from tests.networks import narrow_network  # noqa: E402
 from worker import runner  # noqa: E402
-from worker.lease import Lease  # noqa: E402
 from worker.runner import Workplace, run_attempt  # noqa: E402
 
 PARAMS = StyleParams(size=64, steps=12, scales=1, snapshot_every=5)
@@ -57,11 +55,22 @@ class LeaseThat:
         self._step = step
         self._action = action
 
+    def hold(self, database: Database, held) -> "LeaseThat":
+        self.claim, self._database = held, database
+        return self
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         return None
+
+    def expect_steps_within(self, seconds):
+        pass
+
+    def write(self, change):
+        with self._database.writing() as session:
+            return change(session)
 
     def report(self, progress, *, weights):
         self.steps += 1
@@ -125,8 +134,13 @@ def submit(workplace: Workplace, pictures: list[tuple[ArtifactKind, Image.Image]
 def attempt(workplace: Workplace, lease=None) -> LeaseThat:
     """Claim the job, whatever its back-off, and run one attempt at it."""
     lease = lease or LeaseThat()
-    run_attempt(claim(workplace), workplace, lease)
+    run(workplace, lease)
     return lease
+
+
+def run(workplace: Workplace, lease: LeaseThat) -> bool:
+    held = claim(workplace)
+    return run_attempt(held, workplace, lease.hold(workplace.database, held))
 
 
 def claim(workplace: Workplace):
@@ -268,9 +282,9 @@ def test_lost_checkpoint_file_costs_its_steps_and_not_the_job(workplace, job_id)
 
 
 def test_process_is_kept_after_a_job_and_left_after_what_may_be_its_own_fault(workplace, job_id):
-    drained = run_attempt(claim(workplace), workplace, LeaseThat(2, stop_with(Draining("x"))))
-    broken = run_attempt(claim(workplace), workplace, LeaseThat(2, lambda: 1 / 0))
-    done = run_attempt(claim(workplace), workplace, LeaseThat())
+    drained = run(workplace, LeaseThat(2, stop_with(Draining("x"))))
+    broken = run(workplace, LeaseThat(2, lambda: 1 / 0))
+    done = run(workplace, LeaseThat())
 
     assert (drained, broken, done) == (False, False, True)
 
@@ -473,63 +487,3 @@ def test_nothing_is_stored_after_an_attempt_has_ended(workplace, job_id, error):
 
     assert not [thread for thread in threading.enumerate() if "snapshots" in thread.name]
     assert at_the_end.count("snapshot") == 1
-
-
-class DeafDatabase:
-    """A database that no longer answers."""
-
-    def writing(self):
-        raise OperationalError("UPDATE", {}, Exception("gone"))
-
-
-def test_lease_that_cannot_be_renewed_is_given_up_in_time(workplace, job_id):
-    held = claim(workplace)
-    held = lifecycle.Claim(held.job_id, held.attempt, held.params, lease_seconds=0.2)
-
-    with Lease(DeafDatabase(), held, draining=threading.Event()) as lease:
-        lease.check()
-        _wait_for(LeaseLost, lease)
-
-
-def test_heartbeat_writes_progress_and_hears_of_cancellation(workplace, job_id):
-    held = claim(workplace)
-    with Lease(workplace.database, held, draining=threading.Event()) as lease:
-        lease.report({"step": 3, "total_steps": 9}, weights="narrow")
-        with workplace.database.writing() as session:
-            lifecycle.cancel(session, job_id, "ann")
-        _wait_for(Cancelled, lease)
-
-    job = read(workplace, job_id)
-    assert (job.progress["step"], job.weights) == (3, "narrow")
-
-
-def test_heartbeat_of_a_zombie_is_told_so(workplace, job_id):
-    held = claim(workplace)
-    with workplace.database.writing() as session:
-        session.execute(Job.__table__.update().values(attempt=2))
-
-    with Lease(workplace.database, held, draining=threading.Event()) as lease:
-        _wait_for(LeaseLost, lease)
-
-
-def test_draining_is_seen_at_once(workplace, job_id):
-    draining = threading.Event()
-    draining.set()
-
-    with (
-        Lease(workplace.database, claim(workplace), draining=draining) as lease,
-        pytest.raises(Draining),
-    ):
-        lease.check()
-
-
-def _wait_for(error: type[Exception], lease: Lease) -> None:
-    deadline = time.monotonic() + 10
-
-    def check_until_it_raises() -> None:
-        while time.monotonic() < deadline:
-            lease.check()
-            time.sleep(0.02)
-
-    with pytest.raises(error):
-        check_until_it_raises()

