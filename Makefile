@@ -13,7 +13,7 @@ ifneq ($(wildcard $(BESIDE)/images),)
 export NST_TEST_IMAGES ?= $(BESIDE)/images
 endif
 
-.PHONY: help setup demo serve test check bench
+.PHONY: help setup demo serve test check bench chaos
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ check: $(STAMP) ## ruff, mypy, import-linter
 
 bench: $(STAMP) ## measure the engine, and write docs/benchmarks: [ARGS='--quick --device cuda:0']
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+chaos: $(STAMP) ## break the service on purpose, and judge it: [SECONDS=60 SEED=1 DATABASE=postgresql]
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE))
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
