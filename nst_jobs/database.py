@@ -21,6 +21,8 @@ _BUSY_SECONDS = 20
 _BEGIN = "sqlite_begin"
 #: Any number that nothing else locks: of two migrations at once, the second waits.
 _MIGRATION_LOCK = 6_779_118
+#: PostgreSQL's code of the error.
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class Database:
@@ -70,6 +72,26 @@ def database_now(session: Session) -> datetime:
     if not isinstance(now, datetime):
         raise TypeError(f"the database's clock says {now!r}")
     return now.astimezone(UTC)
+
+
+def bound_locks(session: Session, *, wait_seconds: float, idle_seconds: float) -> None:
+    """Let this transaction fail rather than wait long for a lock, or hold its own in silence.
+
+    SQLite has one lock, with a time limit of its own, and drops it with the process.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    limits = {
+        "lock_timeout": wait_seconds,
+        "idle_in_transaction_session_timeout": idle_seconds,
+    }
+    for name, seconds in limits.items():
+        session.execute(sa.select(sa.func.set_config(name, f"{round(seconds * 1000)}ms", True)))
+
+
+def lock_timed_out(error: sa.exc.DBAPIError) -> bool:
+    """Return whether a statement gave up since `bound_locks` told it to."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 #: A server that is gone without a word is noticed well within a lease.

@@ -1,4 +1,4 @@
-"""The tables: jobs, attempts, artifacts and events, and nothing of what is done with them.
+"""The tables: jobs and what hangs on them, and nothing of what is done with them.
 
 `job.status` is written by `lifecycle` alone.
 """
@@ -182,3 +182,22 @@ class Event(Record):
     #: submitted, claimed, succeeded, error, lease_expired, drained, cancelled.
     reason: Mapped[str] = mapped_column(String(32))
     at: Mapped[datetime]
+
+
+class IdempotencyKey(Record):
+    """A client's name for the submission that made a job; goes with the job, or before it."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (
+        Index("idempotency_job", "job_id"),
+        Index("idempotency_expiry", "expires_at"),
+    )
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("job.id", ondelete="CASCADE")
+    )
+    #: Fingerprint of what was submitted.
+    payload: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime]

@@ -10,7 +10,7 @@ import time
 
 import structlog
 
-from nst_jobs import artifacts, due, lifecycle
+from nst_jobs import artifacts, due, idempotency, lifecycle
 from nst_jobs.database import Database
 from nst_jobs.queue import BROKER_ERRORS, Queue
 from nst_jobs.settings import Settings
@@ -41,6 +41,7 @@ def sweep(database: Database, queue: Queue, storage: Storage, *, retention_hours
     top_up(database, queue)
     with database.writing() as session:
         forgotten = lifecycle.forget(session, retention_hours=retention_hours)
+        idempotency.forget(session)
     for job_id in forgotten:
         storage.delete_all(artifacts.folder(job_id))
 
