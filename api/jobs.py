@@ -9,15 +9,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from api.errors import InvalidRequest
+from api.idempotency import REPLAYED, fingerprint, read_key
 from api.schemas import FieldError, JobPage, JobStatus, JobView
 from api.services import LOCAL_OWNER, Services, services
 from api.submissions import CheckedRequest, Upload, read_submission
 from api.views import job_view
 from nst_core import schedule
 from nst_core.estimate import least_bytes
-from nst_jobs import artifacts, lifecycle
+from nst_jobs import artifacts, idempotency, lifecycle
 from nst_jobs.artifacts import StoredFile
-from nst_jobs.errors import JobNotFound
+from nst_jobs.errors import IdempotencyKeyInUse, JobNotFound
+from nst_jobs.idempotency import Key
 from nst_jobs.lifecycle import Submission
 from nst_jobs.records import ArtifactKind, Job, Status
 
@@ -30,21 +32,22 @@ _POLL_SECONDS = {Status.QUEUED: 2, Status.RUNNING: 1}
 def submit() -> Response:
     """Record a job; 202 leaves only after the commit."""
     parts = services()
+    name = read_key(request)
     checked = read_submission(request, parts.settings)
-    job_id = lifecycle.new_job_id()
+    key = Key(LOCAL_OWNER, name, fingerprint(checked)) if name else None
+    first = _first_view(key, parts)
+    if first:
+        return _accepted(first, replayed=True)
     try:
-        view = _record(job_id, checked, parts)
-    except DBAPIError:
-        # A COMMIT may have happened although its answer was lost: the files must stay.
-        raise
-    except Exception:
-        parts.storage.delete_all(artifacts.folder(job_id))
-        raise
+        view = _record(checked, key, parts)
+    except IdempotencyKeyInUse:
+        first = _first_view(key, parts)
+        if first is None:
+            raise
+        return _accepted(first, replayed=True)
     # A wake-up that is not heard costs some seconds, never the job: the sweeper repeats it.
     parts.queue.wake()
-    response = _answer(view, 202)
-    response.headers["Location"] = view.links.self
-    return response
+    return _accepted(view)
 
 
 @blueprint.get("")
@@ -122,15 +125,40 @@ def _read_query() -> _Query:
         ) from error
 
 
-def _record(job_id: str, checked: CheckedRequest, parts: Services) -> JobView:
-    """Store the pictures, then the row that points at them."""
+def _first_view(key: Key | None, parts: Services) -> JobView | None:
+    """Return the job, as it is now, that was submitted under the key before, if one was."""
+    if key is None:
+        return None
+    with parts.database.reading() as session:
+        job = idempotency.first_job(session, key)
+        return job_view(session, job, parts.settings) if job else None
+
+
+def _record(checked: CheckedRequest, key: Key | None, parts: Services) -> JobView:
+    """Store the pictures, then the rows that point at them, or nothing."""
+    job_id = lifecycle.new_job_id()
+    try:
+        submission = _store_files(job_id, checked, parts)
+        with parts.database.writing() as session:
+            job = lifecycle.submit(session, submission)
+            if key:
+                # In one transaction: a process that is killed leaves both behind, or neither.
+                idempotency.keep(session, key, job_id)
+            return job_view(session, job, parts.settings)
+    except DBAPIError:
+        # A COMMIT may have happened although its answer was lost: the files must stay.
+        raise
+    except Exception:
+        parts.storage.delete_all(artifacts.folder(job_id))
+        raise
+
+
+def _store_files(job_id: str, checked: CheckedRequest, parts: Services) -> Submission:
+    """Store the pictures; return what the rows will say."""
     fields = checked.fields
-    uploads = [(ArtifactKind.CONTENT, 0, checked.content)]
-    uploads += [(ArtifactKind.STYLE, place, up) for place, up in enumerate(checked.styles)]
-    uploads += [(ArtifactKind.MASK, place, up) for place, up in enumerate(checked.masks)]
-    files = tuple(_store(parts, job_id, *upload) for upload in uploads)
+    files = tuple(_store(parts, job_id, *file) for file in checked.files)
     final = schedule.plan(*checked.content.picture.image.size, fields.params)[-1]
-    submission = Submission(
+    return Submission(
         job_id=job_id,
         owner=LOCAL_OWNER,
         params=fields.params.model_dump(mode="json"),
@@ -139,9 +167,6 @@ def _record(job_id: str, checked: CheckedRequest, parts: Services) -> JobView:
         priority=fields.priority,
         metadata=fields.metadata,
     )
-    with parts.database.writing() as session:
-        job = lifecycle.submit(session, submission)
-        return job_view(session, job, parts.settings)
 
 
 def _store(
@@ -158,6 +183,14 @@ def _store(
         extent=picture.image.size,
         step=place,
     )
+
+
+def _accepted(view: JobView, *, replayed: bool = False) -> Response:
+    response = _answer(view, 202)
+    response.headers["Location"] = view.links.self
+    if replayed:
+        response.headers[REPLAYED] = "true"
+    return response
 
 
 def _answer(view: JobView, status: int = 200) -> Response:

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from api.errors import InvalidRequest
 from api.schemas import FieldError, Problem
 from nst_core.errors import NstError
-from nst_jobs.errors import ResultNotReady
+from nst_jobs.errors import IdempotencyKeyInUse, ResultNotReady
 
 _RETRY_SECONDS = 5
 _HTTP_CODES = {
@@ -37,9 +37,16 @@ def _known(error: NstError) -> Response:
     fields = error.fields if isinstance(error, InvalidRequest) else []
     detail = f"{error.message}. {error.hint}" if error.hint else error.message
     response = _answer(error.status, error.code, detail, fields)
-    if error.status == 503 or (isinstance(error, ResultNotReady) and error.expected):
+    if error.status == 503 or _passes(error):
         response.headers["Retry-After"] = str(_RETRY_SECONDS)
     return response
+
+
+def _passes(error: NstError) -> bool:
+    """Return whether the same request will be answered otherwise in a while."""
+    if isinstance(error, ResultNotReady):
+        return error.expected
+    return isinstance(error, IdempotencyKeyInUse)
 
 
 def _http(error: HTTPException) -> Response:

@@ -19,6 +19,7 @@ from nst_core.errors import BadInput, InvalidMask, InvalidParams
 from nst_core.images import Limits, Picture, read_image
 from nst_core.masks import check_mask_count, check_mask_shape, read_mask
 from nst_core.params import StyleParams
+from nst_jobs.records import ArtifactKind
 from nst_jobs.settings import Settings
 
 _TEXT_FIELDS = ("params", "priority", "metadata")
@@ -42,6 +43,16 @@ class CheckedRequest:
     #: One for each style, or none.
     masks: tuple[Upload, ...]
     fields: SubmissionFields
+
+    @property
+    def files(self) -> list[tuple[ArtifactKind, int, Upload]]:
+        """Every file with its role and its place in the order."""
+        roles = (
+            (ArtifactKind.CONTENT, (self.content,)),
+            (ArtifactKind.STYLE, self.styles),
+            (ArtifactKind.MASK, self.masks),
+        )
+        return [(kind, place, file) for kind, files in roles for place, file in enumerate(files)]
 
 
 def read_submission(request: Request, settings: Settings) -> CheckedRequest:

@@ -14,6 +14,7 @@ from nst_jobs.database import Database
 from nst_jobs.lifecycle import Claim, Submission
 from nst_jobs.records import ArtifactKind, Job
 from tests.services import postgres_url, valkey_url  # noqa: F401 - fixtures
+from tests.submissions import app, http, settings  # noqa: F401 - fixtures
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
