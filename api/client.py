@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import uuid4
 
 import httpx
 from pydantic import BaseModel
 
 from api.schemas import JobPage, JobView, Problem, SnapshotList, SnapshotView
 from nst_core.errors import NstError
+from nst_jobs.errors import IdempotencyKeyInUse
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
@@ -22,6 +24,8 @@ _MOST_PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 #: What a server, or the proxy before it, says while something behind it is being restarted.
 _PASSING = (502, 503, 504)
+#: Before a submission is sent again of which it is not known what became.
+_PAUSES_SECONDS = (0.5, 1.0, 2.0)
 
 
 class ApiError(NstError):
@@ -44,11 +48,22 @@ class ServerUnreachable(NstError):
 class NstClient:
     """Talks to one server; close it, or use it in a `with` block."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         # No proxy of the environment stands between this machine and itself.
         direct = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds, trust_env=not direct)
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout_seconds,
+            trust_env=not direct,
+            transport=transport,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +80,7 @@ class NstClient:
         """Close the connections."""
         self._http.close()
 
-    def submit(
+    def submit(  # noqa: PLR0913 - what a submission consists of
         self,
         content: PictureSource,
         styles: Sequence[PictureSource],
@@ -74,10 +89,14 @@ class NstClient:
         params: Mapping[str, Any] | None = None,
         priority: int = 0,
         metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> JobView:
         """Submit a job; it is safe with the server when this returns.
 
         `masks` are none, or one for each style: white where it applies, black where not.
+        A connection or server that fails is tried again for some seconds, and makes one job all
+        the same: the server knows it by `idempotency_key`, by default a random one. Keep a key of
+        your own to try again yourself, within a day.
 
         Raises:
             ApiError: the server does not take it; `problem.errors` says which fields are bad.
@@ -92,7 +111,11 @@ class NstClient:
             "metadata": json.dumps(dict(metadata or {})),
         }
         files = [(name, _file(source)) for name, source in sources]
-        return _read(JobView, self._call("POST", "/v1/jobs", files=files, data=data))
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        answer = self._call_until_answered(
+            "POST", "/v1/jobs", headers=headers, files=files, data=data
+        )
+        return _read(JobView, answer)
 
     def get(self, job_id: str) -> JobView:
         """Return a job."""
@@ -154,6 +177,17 @@ class NstClient:
         """Return what the server says of its parts."""
         answer: dict[str, Any] = self._send("GET", "/readyz").json()
         return answer
+
+    def _call_until_answered(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's arguments
+        """Call again, a few times, while it is unknown what became of a repeatable call."""
+        for pause in _PAUSES_SECONDS:
+            try:
+                return self._call(method, path, **request)
+            except (ServerUnreachable, ApiError) as error:
+                if error.status not in _PASSING and error.code != IdempotencyKeyInUse.code:
+                    raise
+            time.sleep(pause)
+        return self._call(method, path, **request)
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's arguments
         answer = self._send(method, path, **request)
