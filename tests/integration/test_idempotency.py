@@ -5,11 +5,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from api.idempotency import fingerprint
+from api.schemas import SubmissionFields
+from api.submissions import CheckedRequest, Upload
+from nst_core.images import read_image
+from nst_core.params import StyleParams
 from nst_jobs import idempotency, sweeper
 from nst_jobs.database import Database
 from nst_jobs.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from nst_jobs.idempotency import Key
 from nst_jobs.records import IdempotencyKey, Job
+from nst_jobs.storage import Storage
 from tests.integration.conftest import NOON
 from tests.submissions import FIELD, MASK, PHOTO, SKY, count, expire, folders, post, record
 
@@ -62,6 +68,29 @@ def test_fields_that_mean_the_same_are_the_same(http, fields):
     again = post(http, **fields)
 
     assert again.json["id"] == first.json["id"]
+
+
+def test_parameter_that_a_release_adds_does_not_tell_a_retry_from_its_first():
+    class Wider(StyleParams):
+        grain: float = 0.5
+
+    upload = Upload(PHOTO, read_image(PHOTO))
+
+    before, after, other = (
+        fingerprint(CheckedRequest(upload, (upload,), (), SubmissionFields(params=params)))
+        for params in (StyleParams(size=64), Wider(size=64), Wider(size=64, grain=1))
+    )
+
+    assert before == after != other
+
+
+def test_known_key_is_answered_before_any_file_is_stored(http, monkeypatch):
+    first = post(http)
+    monkeypatch.setattr(Storage, "put", lambda *_: 1 / 0)
+
+    again = post(http)
+
+    assert (again.status_code, again.json["id"]) == (202, first.json["id"])
 
 
 def test_order_of_names_in_metadata_and_params_does_not_count(http):
