@@ -156,8 +156,9 @@ def replace_checkpoint(
     """Point at a newer checkpoint in place of the older ones; return their keys. Repeatable.
 
     Raises:
-        LeaseLost: the job is no longer this attempt's; rolled back, its checkpoints are untouched.
+        LeaseLost: the job is no longer this attempt's; its checkpoints are untouched.
     """
+    _lock(session, claim)  # first: of two calls at once each would miss the other's row
     gone = artifacts.drop_checkpoints(session, claim.job_id)
     add_artifact(session, claim, file, now=now)
     return [key for key in gone if key != file.key]
