@@ -6,6 +6,7 @@ They lie on both sides of what makes a change durable: the rename of a file and 
 import errno
 import os
 import random
+import threading
 from functools import wraps
 from pathlib import Path
 
@@ -21,7 +22,9 @@ _UNFINISHED = ".unfinished"
 class Failpoints:
     """Ends this process now and then; another process of the same run dies at other moments."""
 
-    def __init__(self, orders: Orders, journal: Journal) -> None:
+    def __init__(self, orders: Orders, journal: Journal, *, elsewhere: float = 1.0) -> None:
+        """Make failpoints that are `elsewhere` times as deadly outside of the sweeper's thread."""
+        self._elsewhere = elsewhere
         self._orders = orders
         self._journal = journal
         self._pid = 0
@@ -32,10 +35,14 @@ class Failpoints:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._random.seed(f"{self._orders.seed} {self._pid}")
-        drawn = self._random.random() < self._orders.crash_share
+        drawn = self._random.random() < self._share()
         if drawn and not self._orders.calm.exists():
             self._journal.write(f"died {where}")
             os._exit(_EXIT_STATUS)
+
+    def _share(self) -> float:
+        swept = threading.current_thread().name == "sweeper"
+        return self._orders.crash_share if swept else self._orders.crash_share * self._elsewhere
 
     def install(self) -> None:
         """Put failpoints around every COMMIT and every rename, and let the disk be full."""

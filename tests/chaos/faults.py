@@ -15,6 +15,7 @@ import psutil
 import redis
 
 from nst_jobs.queue import QUEUE, Queue, make_celery
+from tests.chaos.journal import Journal, is_busy
 from tests.chaos.orders import LEASE_SECONDS
 from tests.chaos.programs import Program, send
 from tests.chaos.stage import Stage
@@ -42,6 +43,7 @@ class Saboteur:
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.faults: list[Fault] = []
         self._timers: list[threading.Timer] = []
+        self._journal = Journal(stage.orders.journal)
         self._queue = Queue(make_celery(stage.settings))
 
     def run(self, weights: dict[str, float], *, seconds: float) -> None:
@@ -49,6 +51,8 @@ class Saboteur:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(self.random.uniform(*_PAUSE_SECONDS))
+            if not weights:
+                continue
             (kind,) = self.random.choices(list(weights), list(weights.values()))
             self.do(kind)
         for timer in self._timers:
@@ -61,6 +65,7 @@ class Saboteur:
         pids = KINDS[kind](self)
         if pids is not None:
             self.faults.append(Fault(at, kind, pids))
+            self._journal.write(f"fault: {kind}", step=len(pids))
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Have something done after a while."""
@@ -69,8 +74,14 @@ class Saboteur:
         timer.start()
 
     def node(self) -> Program:
-        """Draw a worker."""
-        return self.random.choice(self.stage.nodes)
+        """Draw a worker, of those that compute if any does."""
+        folder = self.stage.orders.journal
+        busy = [
+            node
+            for node in self.stage.nodes
+            if any(is_busy(folder, child.pid) for child in node.children())
+        ]
+        return self.random.choice(busy or self.stage.nodes)
 
     def freeze(self, processes: list[psutil.Process], seconds: float) -> tuple[int, ...] | None:
         """Stop processes for a while."""
@@ -152,7 +163,8 @@ KINDS: dict[str, Callable[[Saboteur], tuple[int, ...] | None]] = {
 #: How often each is drawn: what takes a worker's job most of all.
 EVERYTHING: dict[str, float] = {
     **dict.fromkeys(KINDS, 1.0),
-    "kill child": 4.0,
-    "kill node": 2.0,
-    "zombie child": 2.0,
+    "kill child": 6.0,
+    # They sleep for long; some workers must be left to be killed.
+    "zombie child": 0.7,
+    "zombie node": 0.3,
 }

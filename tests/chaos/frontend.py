@@ -22,13 +22,15 @@ from tests.chaos.orders import Orders, read_orders
 
 #: How long after its answer a job is committed where the order is turned round.
 _LATE_SECONDS = 0.3
+#: A request passes few failpoints, beside a job or the sweeper.
+_MORE_OFTEN = 3
 
 
 def main() -> None:
     """Serve until told to stop, or made to."""
     orders = read_orders()
     sweeper.SWEEP_SECONDS = numbers.SWEEP_SECONDS
-    failpoints = Failpoints(orders, Journal(orders.journal))
+    failpoints = Failpoints(orders, Journal(orders.journal), elsewhere=_MORE_OFTEN)
     failpoints.install()
     die_before_wake_ups(failpoints)
     break_guards(orders)

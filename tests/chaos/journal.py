@@ -52,6 +52,15 @@ def read_journal(folder: Path) -> list[Entry]:
     return sorted(_entries(folder), key=lambda entry: entry.at)
 
 
+def is_busy(folder: Path, pid: int) -> bool:
+    """Return whether a process was in the midst of an attempt when it last wrote."""
+    path = folder / f"{pid}.jsonl"
+    if not path.exists():
+        return False
+    (*_, last) = path.read_text().splitlines()
+    return json.loads(last)["what"] != "ended"
+
+
 def _entries(folder: Path) -> Iterator[Entry]:
     for path in folder.glob("*.jsonl"):
         for line in path.read_text().splitlines():

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,32 +18,18 @@ _POLL_SECONDS = 0.05
 class Program:
     """One program, whichever process it is at the moment."""
 
-    def __init__(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        log: Path,
-        pass_fds: Sequence[int] = (),
-    ) -> None:
+    def __init__(self, name: str, launch: Callable[[], psutil.Process]) -> None:
         self.name = name
-        self.groups: list[int] = []
-        self._argv = argv
-        self._env = env
-        self._log = log
-        self._pass_fds = pass_fds
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._groups: list[int] = []
+        self._process: psutil.Process | None = None
         self._died = 0.0
 
     @property
     def main(self) -> psutil.Process | None:
         """Return the group's first process; None while it is dead."""
-        if self._process is None or self._process.poll() is not None:
-            return None
-        with suppress(psutil.NoSuchProcess):
-            return psutil.Process(self._process.pid)
-        return None
+        process = self._process
+        return process if process and is_alive(process) else None
 
     def children(self) -> list[psutil.Process]:
         """Return the processes that the first one has made and that live."""
@@ -54,27 +40,18 @@ class Program:
 
     def left_behind(self) -> list[psutil.Process]:
         """Return what still runs of the groups that it was before the present one."""
-        former = set(self.groups[:-1])
+        former = set(self._groups[:-1])
         return [process for process in psutil.process_iter() if _group(process) in former]
 
     def start(self) -> None:
-        """Start it, its output going to its log."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._argv,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=self._pass_fds,
-            )
-        self.groups.append(self._process.pid)
+        """Start it."""
+        self._process = self._launch()
+        self._groups.append(self._process.pid)
         self._died = 0.0
 
     def revive(self) -> None:
         """Start it again when it has been dead for long enough."""
-        if self._process is None or self._process.poll() is None:
+        if self.main:
             return
         self._died = self._died or time.monotonic()
         if time.monotonic() - self._died >= RESTART_SECONDS:
@@ -82,7 +59,7 @@ class Program:
 
     def end(self) -> None:
         """Kill it and whatever is left of the groups that it once was."""
-        for group in self.groups:
+        for group in self._groups:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
         if self._process:
@@ -115,11 +92,29 @@ class Keeper:
                 program.revive()
 
 
-def _group(process: psutil.Process) -> int | None:
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):
-        if process.status() != psutil.STATUS_ZOMBIE:
-            return os.getpgid(process.pid)
-    return None
+def spawn(
+    argv: Sequence[str], *, env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = ()
+) -> psutil.Process:
+    """Start a process group, its output going to a log."""
+    with log.open("ab") as out:
+        return psutil.Popen(
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; one that has ended is buried."""
+    try:
+        process.wait(timeout=0)
+    except psutil.TimeoutExpired:
+        return True
+    return False
 
 
 def send(number: int, processes: Sequence[psutil.Process]) -> tuple[int, ...]:
@@ -130,3 +125,10 @@ def send(number: int, processes: Sequence[psutil.Process]) -> tuple[int, ...]:
             process.send_signal(number)
             reached.append(process.pid)
     return tuple(reached)
+
+
+def _group(process: psutil.Process) -> int | None:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return os.getpgid(process.pid)
+    return None

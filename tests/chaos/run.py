@@ -20,9 +20,9 @@ from tests.chaos.recovery import check_recoveries
 from tests.chaos.stage import Stage, staged
 
 #: Of each pass of a failpoint; a job passes some dozens.
-CRASH_SHARE = 0.002
+CRASH_SHARE = 0.004
 JOBS_A_SECOND = 2.0
-_SETTLE_SECONDS = 60.0
+_SETTLE_SECONDS = 90.0
 #: For clients whose last tickets meet the last faults.
 _GRACE_SECONDS = 30.0
 

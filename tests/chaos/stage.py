@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,9 +20,10 @@ from api.embedded import bind, url_of
 from nst_jobs.database import Database
 from nst_jobs.settings import Settings
 from nst_jobs.storage import Storage, open_storage
+from tests.chaos.nursery import Nursery
 from tests.chaos.orders import LEASE_SECONDS, Orders
 from tests.chaos.postgres import Postgres
-from tests.chaos.programs import Keeper, Program
+from tests.chaos.programs import Keeper, Program, spawn
 
 ROOT = Path(__file__).parents[2]
 NODES = 3
@@ -86,7 +88,11 @@ def staged(orders: Orders, *, database: str) -> Iterator[Stage]:
         parts.callback(tables.close)
         tables.migrate()
         listener = parts.enter_context(bind("127.0.0.1", 0))
-        broker, nodes, api = _programs(orders, settings, socket, listener.fileno())
+        env = _environment(orders, settings)
+        nursery = parts.enter_context(Nursery(env=env))
+        nodes = [_node(number, nursery, orders, env) for number in range(1, NODES + 1)]
+        broker = _broker(socket, orders, env)
+        api = _api(listener.fileno(), orders, env)
         parts.enter_context(Keeper([broker, *nodes, api]))
         stage = Stage(
             orders,
@@ -104,21 +110,23 @@ def staged(orders: Orders, *, database: str) -> Iterator[Stage]:
         yield stage
 
 
-def _programs(
-    orders: Orders, settings: Settings, socket: Path, listener: int
-) -> tuple[Program, list[Program], Program]:
-    env = _environment(orders, settings)
+def _node(number: int, nursery: Nursery, orders: Orders, env: dict[str, str]) -> Program:
+    name = f"node-{number}"
+    log = orders.folder / f"{name}.log"
+    log.touch()
+    return Program(name, partial(nursery.bear, env=env, log=log))
 
-    def program(name: str, *argv: str, pass_fds: tuple[int, ...] = ()) -> Program:
-        return Program(name, argv, env=env, log=orders.folder / f"{name}.log", pass_fds=pass_fds)
 
-    module = (sys.executable, "-m")
-    binary = str(get_binary_path())
-    broker = program("broker", binary, "--port", "0", "--unixsocket", str(socket), "--save", "")
-    nodes = [program(f"node-{n}", *module, "tests.chaos.node") for n in range(1, NODES + 1)]
-    where = (f"fd://{listener}", str(_API_PROCESSES))
-    api = program("api", *module, "tests.chaos.frontend", *where, pass_fds=(listener,))
-    return broker, nodes, api
+def _broker(socket: Path, orders: Orders, env: dict[str, str]) -> Program:
+    argv = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--save", ""]
+    log = orders.folder / "broker.log"
+    return Program("broker", partial(spawn, argv, env=env, log=log))
+
+
+def _api(listener: int, orders: Orders, env: dict[str, str]) -> Program:
+    argv = [sys.executable, "-m", "tests.chaos.frontend", f"fd://{listener}", str(_API_PROCESSES)]
+    log = orders.folder / "api.log"
+    return Program("api", partial(spawn, argv, env=env, log=log, pass_fds=(listener,)))
 
 
 def _environment(orders: Orders, settings: Settings) -> dict[str, str]:

@@ -18,7 +18,14 @@ def test_without_fencing_zombies_are_found(tmp_path):
     """Workers sleep beyond their leases; meanwhile others go on with their jobs."""
     orders = Orders(tmp_path / "run", seed=3, broken="fencing")
 
-    verdict = run(orders, [workload.LONG] * 8, {"zombie child": 1}, database="sqlite", seconds=12)
+    verdict = run(
+        orders,
+        [workload.LONG] * 8,
+        {"zombie child": 1},
+        database="sqlite",
+        seconds=12,
+        settle_seconds=2,
+    )
 
     assert "zombie wrote" in rules(verdict), report(verdict)
 

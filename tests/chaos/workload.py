@@ -16,10 +16,10 @@ from tests.networks import narrow_network
 
 #: From half a second to three at the workers' pace; both optimisers, one scale and two.
 STYLINGS: tuple[dict[str, object], ...] = (
-    {"size": 64, "scales": 1, "steps": 20, "snapshot_every": 7},
-    {"size": 64, "scales": 1, "steps": 30, "snapshot_every": 15, "optimizer": "lbfgs"},
-    {"size": 96, "scales": 2, "steps": 40, "snapshot_every": 20},
-    {"size": 64, "scales": 1, "steps": 90, "snapshot_every": 30, "init": "random", "seed": 7},
+    {"size": 64, "scales": 1, "steps": 12, "snapshot_every": 7},
+    {"size": 64, "scales": 1, "steps": 20, "snapshot_every": 8, "optimizer": "lbfgs"},
+    {"size": 96, "scales": 2, "steps": 24, "snapshot_every": 12},
+    {"size": 64, "scales": 1, "steps": 60, "snapshot_every": 30, "init": "random", "seed": 7},
 )
 #: Long enough to be still running when its zombie wakes.
 LONG = {"size": 64, "scales": 1, "steps": 250, "snapshot_every": 50}
