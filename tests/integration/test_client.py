@@ -5,7 +5,17 @@ import pytest
 from flask import Flask
 
 from api.client import ApiError, NstClient, ServerUnreachable
+from api.schemas import Problem
 from tests.submissions import PHOTO, SKY, count, job_ids
+
+IN_USE = Problem(
+    type="urn:nst-server:problem:idempotency_key_in_use",
+    title="Idempotency key in use",
+    status=409,
+    detail="another request has it",
+    instance="/v1/jobs",
+    code="idempotency_key_in_use",
+)
 
 
 class Flaky(httpx.BaseTransport):
@@ -24,6 +34,8 @@ class Flaky(httpx.BaseTransport):
         answer = self.app.handle_request(request)
         if fault == "lost":
             raise httpx.ReadError("connection reset", request=request)
+        if fault == "in use":
+            return httpx.Response(409, content=IN_USE.model_dump_json())
         return httpx.Response(int(fault)) if fault else answer
 
 
@@ -47,6 +59,16 @@ def test_client_submits_one_job_over_a_connection_that_breaks(app, pauses):
     assert job_ids(app) == [first.id, second.id]
     assert pauses == sorted(pauses)
     assert pauses[0] > 0
+
+
+def test_client_comes_again_when_its_first_request_is_still_being_recorded(app, pauses):
+    transport = Flaky(app, "lost", "in use")
+
+    with NstClient("http://nst.test", transport=transport) as client:
+        job = client.submit(PHOTO, [SKY])
+
+    assert len(transport.keys) == 3
+    assert job_ids(app) == [job.id]
 
 
 def test_clients_own_key_makes_one_job_of_two_calls(app, pauses):

@@ -84,6 +84,12 @@ def test_parameter_that_a_release_adds_does_not_tell_a_retry_from_its_first():
     assert before == after != other
 
 
+def test_files_of_one_length_are_told_apart(http):
+    post(http, content=PHOTO + b"0")
+
+    assert post(http, content=PHOTO + b"1").status_code == 422
+
+
 def test_known_key_is_answered_before_any_file_is_stored(http, monkeypatch):
     first = post(http)
     monkeypatch.setattr(Storage, "put", lambda *_: 1 / 0)

@@ -115,24 +115,28 @@ def test_loser_whose_winner_is_deleted_at_once_is_told_to_come_again(
 
 KILLED = """
 import os, signal, sys
-from api import jobs
-from nst_jobs.settings import Settings
 from api.app import create_app
+from nst_jobs import artifacts, idempotency, lifecycle
+from nst_jobs.settings import Settings
 from tests import submissions
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
+
+def keep_and_die(*key, keep=idempotency.keep):
+    keep(*key)
+    die()
 
 app = create_app(Settings.model_validate_json(sys.argv[1]))
 {place}
 submissions.post(app.test_client())
 """
 PLACES = {
-    "before a file is stored": ("jobs.artifacts.store_picture = die", False),
-    "before the INSERT": ("jobs.lifecycle.submit = die", False),
-    "before the COMMIT": ("jobs.job_view = die", False),
+    "before a file is stored": ("artifacts.store_picture = die", False),
+    "before the INSERT": ("lifecycle.submit = die", False),
+    "before the COMMIT": ("idempotency.keep = keep_and_die", False),
     "before the wake-up": ("app.extensions['nst'].queue.wake = die", True),
-    "before the answer": ("jobs._accepted = die", True),
+    "before the answer": ("app.after_request(die)", True),
 }
 
 
