@@ -60,6 +60,11 @@ def fingerprint(checked: CheckedRequest) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
+def fingerprint_of_retry(job_id: str) -> str:
+    """Return what is equal for equal retries."""
+    return hashlib.sha256(f"retry {job_id}".encode()).hexdigest()
+
+
 def _malformed(what: str) -> MalformedRequest:
     return MalformedRequest(
         f"the header {HEADER} {what}",

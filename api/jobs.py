@@ -1,27 +1,25 @@
 """`/v1/jobs`: submit, look, list, cancel."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from api.errors import InvalidRequest
-from api.idempotency import REPLAYED, fingerprint, read_key
+from api.idempotency import REPLAYED, fingerprint, fingerprint_of_retry, read_key
+from api.recording import record, record_again
 from api.schemas import FieldError, JobPage, JobStatus, JobView
 from api.services import LOCAL_OWNER, Services, services
-from api.submissions import CheckedRequest, Upload, read_submission
-from api.views import job_view
-from nst_core import schedule
-from nst_core.estimate import least_bytes
+from api.submissions import read_submission
+from api.views import job_view, job_views
+from api.waiting import asked_seconds, wait_for
 from nst_jobs import artifacts, idempotency, lifecycle
-from nst_jobs.artifacts import StoredFile
-from nst_jobs.errors import IdempotencyKeyInUse, JobNotFound
+from nst_jobs.errors import IdempotencyKeyInUse, JobNotEnded, JobNotFound, TooManyWaiting
 from nst_jobs.idempotency import Key
-from nst_jobs.lifecycle import Submission
-from nst_jobs.records import ArtifactKind, Job, Status
+from nst_jobs.records import Job, Status
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -32,22 +30,26 @@ _POLL_SECONDS = {Status.QUEUED: 2, Status.RUNNING: 1}
 def submit() -> Response:
     """Record a job; 202 leaves only after the commit."""
     parts = services()
-    name = read_key(request)
-    checked = read_submission(request, parts.settings)
-    key = Key(LOCAL_OWNER, name, fingerprint(checked)) if name else None
-    first = _first_view(key, parts)
-    if first:
-        return _accepted(first, replayed=True)
-    try:
-        view = _record(checked, key, parts)
-    except IdempotencyKeyInUse:
-        first = _first_view(key, parts)
-        if first is None:
-            raise
-        return _accepted(first, replayed=True)
-    # A wake-up that is not heard costs some seconds, never the job: the sweeper repeats it.
-    parts.queue.wake()
-    return _accepted(view)
+    name, seconds = read_key(request), asked_seconds(request)
+    with parts.decoding:
+        checked = read_submission(request, parts.settings)
+        key = Key(LOCAL_OWNER, name, fingerprint(checked)) if name else None
+        view, replayed = _once(key, lambda: record(checked, key, parts), parts)
+    return _accepted(view, seconds, parts, replayed=replayed)
+
+
+@blueprint.post("/<uuid:job_id>/retry")
+def retry(job_id: UUID) -> Response:
+    """Record a new job with the pictures and parameters of one that has ended."""
+    parts = services()
+    name, seconds = read_key(request), asked_seconds(request)
+    with parts.database.reading() as session:
+        job = find_job(session, str(job_id))
+    if not job.status.terminal:
+        raise JobNotEnded(f"job {job.id} is still {job.status}", hint="Wait, or cancel it first.")
+    key = Key(LOCAL_OWNER, name, fingerprint_of_retry(job.id)) if name else None
+    view, replayed = _once(key, lambda: record_again(job, key, parts), parts)
+    return _accepted(view, seconds, parts, replayed=replayed)
 
 
 @blueprint.get("")
@@ -62,7 +64,7 @@ def index() -> Response:
         chosen = chosen.where(Job.id < str(query.cursor))
     with parts.database.reading() as session:
         jobs = session.scalars(chosen.limit(query.limit + 1)).all()
-        page = [job_view(session, job, parts.settings) for job in jobs[: query.limit]]
+        page = job_views(session, jobs[: query.limit], parts.settings)
     more = len(jobs) > query.limit
     listing = JobPage(data=page, next_cursor=page[-1].id if more else None)
     return Response(listing.model_dump_json(), content_type="application/json")
@@ -70,11 +72,12 @@ def index() -> Response:
 
 @blueprint.get("/<uuid:job_id>")
 def show(job_id: UUID) -> Response:
-    """Show a job."""
+    """Show a job; with `?wait=` once it has changed from `If-None-Match`, or has ended."""
     parts = services()
+    seconds = asked_seconds(request)
     with parts.database.reading() as session:
         view = job_view(session, find_job(session, str(job_id)), parts.settings)
-    response = _answer(view)
+    response = _answer(wait_for(view, _has_news, seconds=seconds, parts=parts))
     response.make_conditional(request)
     return response
 
@@ -89,6 +92,16 @@ def cancel(job_id: UUID) -> Response:
     if view.ended:
         artifacts.discard_checkpoints(parts.database, parts.storage, view.id)
     return _answer(view)
+
+
+@blueprint.delete("/<uuid:job_id>")
+def delete(job_id: UUID) -> Response:
+    """Delete a job that does not run, with all its pictures."""
+    parts = services()
+    with parts.database.writing() as session:
+        lifecycle.delete(session, str(job_id), LOCAL_OWNER)
+    parts.storage.delete_all(artifacts.folder(str(job_id)))
+    return Response(status=204)
 
 
 def find_job(session: Session, job_id: str) -> Job:
@@ -134,59 +147,40 @@ def _first_view(key: Key | None, parts: Services) -> JobView | None:
         return job_view(session, job, parts.settings) if job else None
 
 
-def _record(checked: CheckedRequest, key: Key | None, parts: Services) -> JobView:
-    """Store the pictures, then the rows that point at them, or nothing."""
-    job_id = lifecycle.new_job_id()
+def _once(key: Key | None, make: Callable[[], JobView], parts: Services) -> tuple[JobView, bool]:
+    """Record a job; return it, or the one recorded under the key before, and whether it was."""
+    first = _first_view(key, parts)
+    if first:
+        return first, True
     try:
-        submission = _store_files(job_id, checked, parts)
-        with parts.database.writing() as session:
-            job = lifecycle.submit(session, submission)
-            if key:
-                # In one transaction: a process that is killed leaves both behind, or neither.
-                idempotency.keep(session, key, job_id)
-            return job_view(session, job, parts.settings)
-    except DBAPIError:
-        # A COMMIT may have happened although its answer was lost: the files must stay.
-        raise
-    except Exception:
-        parts.storage.delete_all(artifacts.folder(job_id))
-        raise
+        view = make()
+    except IdempotencyKeyInUse:
+        first = _first_view(key, parts)
+        if first is None:
+            raise
+        return first, True
+    # A wake-up that is not heard costs some seconds, never the job: the sweeper repeats it.
+    parts.queue.wake()
+    return view, False
 
 
-def _store_files(job_id: str, checked: CheckedRequest, parts: Services) -> Submission:
-    """Store the pictures; return what the rows will say."""
-    fields = checked.fields
-    files = tuple(_store(parts, job_id, *file) for file in checked.files)
-    final = schedule.plan(*checked.content.picture.image.size, fields.params)[-1]
-    return Submission(
-        job_id=job_id,
-        owner=LOCAL_OWNER,
-        params=fields.params.model_dump(mode="json"),
-        estimated_bytes=least_bytes(fields.params, final),
-        files=files,
-        priority=fields.priority,
-        metadata=fields.metadata,
-    )
+def _has_news(view: JobView) -> bool:
+    if view.ended or not request.if_none_match:
+        return view.ended
+    return not request.if_none_match.contains_weak(_etag(view))
 
 
-def _store(
-    parts: Services, job_id: str, kind: ArtifactKind, place: int, upload: Upload
-) -> StoredFile:
-    picture = upload.picture
-    return artifacts.store_picture(
-        parts.storage,
-        job_id,
-        0,
-        kind,
-        upload.data,
-        image_format=picture.format.lower(),
-        extent=picture.image.size,
-        step=place,
-    )
-
-
-def _accepted(view: JobView, *, replayed: bool = False) -> Response:
+def _accepted(
+    view: JobView, seconds: float, parts: Services, *, replayed: bool = False
+) -> Response:
+    """Answer with a job that was recorded, at once or when it has ended."""
+    try:
+        view = wait_for(view, lambda seen: seen.ended, seconds=seconds, parts=parts)
+    except (TooManyWaiting, JobNotFound):  # it was recorded all the same
+        seconds = 0
     response = _answer(view, 202)
+    if seconds:
+        response.headers["Preference-Applied"] = f"wait={seconds:.0f}"
     response.headers["Location"] = view.links.self
     if replayed:
         response.headers[REPLAYED] = "true"
@@ -195,10 +189,14 @@ def _accepted(view: JobView, *, replayed: bool = False) -> Response:
 
 def _answer(view: JobView, status: int = 200) -> Response:
     response = Response(view.model_dump_json(), status, content_type="application/json")
-    # A queued job's place in line moves without its row changing.
-    response.set_etag(f"{view.revision}.{view.progress.queue_position or 0}")
+    response.set_etag(_etag(view))
     response.headers["Cache-Control"] = "private, no-cache"
     pause = _POLL_SECONDS.get(Status(view.status))
     if pause:
         response.headers["Retry-After"] = str(pause)
     return response
+
+
+def _etag(view: JobView) -> str:
+    # A queued job's place in line moves without its row changing.
+    return f"{view.revision}.{view.progress.queue_position or 0}"

@@ -77,7 +77,9 @@ class LinksView(_Shape):
     """Where to go from a job."""
 
     self: str
+    events: str
     cancel: str
+    retry: str
     snapshots: str
     latest_snapshot: str
     result: str
@@ -96,6 +98,8 @@ class JobView(_Shape):
     cancel_requested_at: datetime | None
     priority: int
     metadata: dict[str, str]
+    #: The job whose pictures and parameters these are, where it was sent again.
+    retried_from: str | None = None
     params: dict[str, Any]
     weights: str | None
     attempt: int

@@ -1,15 +1,19 @@
 """`Services`: what the request handlers work with, made once a process."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from flask import current_app
 
+from api.seats import Seats
+from api.watcher import Watcher
 from nst_jobs.database import Database
 from nst_jobs.queue import Queue, make_celery
 from nst_jobs.settings import Settings
 from nst_jobs.storage import Storage, open_storage
 
 _EXTENSION = "nst"
+_DECODING_AT_ONCE = 4
 #: Whose jobs they are while there are no API keys.
 LOCAL_OWNER = "local"
 
@@ -22,15 +26,23 @@ class Services:
     database: Database
     queue: Queue
     storage: Storage
+    watcher: Watcher
+    seats: Seats = field(default_factory=Seats)
+    #: Decoded pictures are large: a few submissions at a time hold theirs, the others wait.
+    decoding: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(_DECODING_AT_ONCE)
+    )
 
     @classmethod
     def connect(cls, settings: Settings) -> "Services":
         """Return the parts that `settings` name; nothing is contacted yet."""
+        database = Database(settings.database)
         return cls(
             settings,
-            Database(settings.database),
+            database,
             Queue(make_celery(settings)),
             open_storage(settings.storage),
+            Watcher(database),
         )
 
     def close(self) -> None:

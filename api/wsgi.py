@@ -5,11 +5,15 @@ folder it is started from.
 """
 
 import sys
+from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped] # ships none
 
 from api.app import serve_app
+from api.seats import SEATS
+
+_ANSWERING_THREADS = 32
 
 
 def api_argv(bind_to: str, *, processes: int = 1) -> list[str]:
@@ -30,6 +34,11 @@ class _Server(BaseApplication):  # type: ignore[misc] # as above
         return serve_app()
 
 
+def _let_go_of_those_who_wait(worker: Any) -> None:  # noqa: ANN401 - gunicorn's, untyped
+    """Have streams end when the process is told to stop, rather than hold it up."""
+    worker.wsgi.extensions["nst"].watcher.is_open = lambda: worker.alive
+
+
 def main() -> None:
     """Serve until told to stop."""
     bind_to, processes = sys.argv[1:]
@@ -38,10 +47,12 @@ def main() -> None:
             "bind": bind_to,
             "workers": int(processes),
             "worker_class": "gthread",
-            "threads": 8,
+            # Those who wait hold one each; see `api.seats`.
+            "threads": SEATS + _ANSWERING_THREADS,
             "graceful_timeout": 10,
             "loglevel": "warning",
             "control_socket_disable": True,
+            "post_worker_init": _let_go_of_those_who_wait,
         }
     ).run()
 

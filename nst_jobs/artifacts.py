@@ -5,7 +5,7 @@ overwrite nothing.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,6 +73,19 @@ def store_picture(  # noqa: PLR0913 - what a row and its file need
     )
 
 
+def copy_input(storage: Storage, job_id: str, file: Artifact) -> StoredFile:
+    """Store a picture of another job's submission for this one.
+
+    Raises:
+        StorageError: it could not be read, or not made durable.
+    """
+    key = f"{folder(job_id)}/a0/{file.key.rpartition('/')[2]}"
+    storage.put(key, storage.get(file.key))
+    return StoredFile(
+        file.kind, key, file.media_type, file.size, file.sha256, file.step, file.width, file.height
+    )
+
+
 def store_checkpoint(
     storage: Storage, job_id: str, attempt: int, data: bytes, *, step: int
 ) -> StoredFile:
@@ -118,8 +131,20 @@ def inputs(session: Session, job_id: str) -> Inputs:
 
 def snapshots(session: Session, job_id: str) -> list[Artifact]:
     """Return the snapshots by step; where two attempts made one, the later attempt's."""
-    found = _of(session, job_id, ArtifactKind.SNAPSHOT)
-    return list({file.step: file for file in found}.values())
+    return snapshots_of(session, [job_id]).get(job_id, [])
+
+
+def snapshots_of(session: Session, job_ids: Collection[str]) -> dict[str, list[Artifact]]:
+    """Return the same for several jobs by one query; a job without any is left out."""
+    found = session.scalars(
+        select(Artifact)
+        .where(Artifact.job_id.in_(job_ids), Artifact.kind == ArtifactKind.SNAPSHOT)
+        .order_by(Artifact.step, Artifact.attempt)
+    )
+    by_step: dict[str, dict[int, Artifact]] = {}
+    for file in found:
+        by_step.setdefault(file.job_id, {})[file.step] = file
+    return {job_id: list(files.values()) for job_id, files in by_step.items()}
 
 
 def result(session: Session, job_id: str) -> Artifact | None:

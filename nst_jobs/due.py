@@ -3,6 +3,7 @@
 Next is the highest priority, then the owner with the fewest running jobs, then the oldest.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import ScalarSelect, func, select
@@ -55,7 +56,20 @@ def seconds_to_next_due(session: Session, *, now: datetime | None = None) -> flo
 def queue_position(session: Session, job: Job) -> int:
     """Return the place of a queued job in line, 1 being next; a running owner's load aside."""
     ahead = (Job.priority > job.priority) | (
-        (Job.priority == job.priority) & (Job.created_at < job.created_at)
+        (Job.priority == job.priority)
+        & (
+            (Job.created_at < job.created_at)
+            | ((Job.created_at == job.created_at) & (Job.id < job.id))
+        )
     )
     before = select(func.count()).where(Job.status == Status.QUEUED, ahead)
     return 1 + (session.scalar(before) or 0)
+
+
+def queue_positions(session: Session, job_ids: Collection[str]) -> dict[str, int]:
+    """Return the places in line of those of some jobs that are queued, by one query."""
+    order = (Job.priority.desc(), Job.created_at, Job.id)
+    place = func.row_number().over(order_by=order).label("place")
+    line = select(Job.id, place).where(Job.status == Status.QUEUED).subquery()
+    found = session.execute(select(line.c.id, line.c.place).where(line.c.id.in_(job_ids)))
+    return {row.id: row.place for row in found}

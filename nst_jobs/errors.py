@@ -5,6 +5,8 @@ NstError
 ├── IdempotencyKeyReused the key was used for another submission
 ├── IdempotencyKeyInUse  another request with the key is being recorded
 ├── NotCancellable       the job has already succeeded or failed
+├── JobNotEnded          what was asked for needs a job that has ended
+├── TooManyWaiting       this process can keep nobody else waiting
 ├── ResultNotReady       the job has no result yet, or will never have one
 ├── SnapshotNotFound     no intermediate picture of that step
 ├── StorageError         the file store could not be read or written
@@ -50,6 +52,21 @@ class NotCancellable(NstError):
     code = "not_cancellable"
     status = 409
     retryable = False
+
+
+class JobNotEnded(NstError):
+    """What was asked for is possible with a job that has ended."""
+
+    code = "job_not_ended"
+    status = 409
+    retryable = False
+
+
+class TooManyWaiting(NstError):
+    """So many requests wait here that another would leave too few threads to answer."""
+
+    code = "too_many_waiting"
+    status = 503
 
 
 class ResultNotReady(NstError):

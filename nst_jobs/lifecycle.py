@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import Session
 from uuid_utils import uuid7
 
@@ -20,7 +21,7 @@ from nst_jobs import artifacts, retries
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import database_now
 from nst_jobs.due import next_due
-from nst_jobs.errors import Cancelled, JobNotFound, LeaseLost, NotCancellable
+from nst_jobs.errors import Cancelled, JobNotEnded, JobNotFound, LeaseLost, NotCancellable
 from nst_jobs.records import Attempt, Event, Job, Status
 
 
@@ -35,6 +36,8 @@ class Submission:
     files: tuple[StoredFile, ...]
     priority: int
     metadata: dict[str, str]
+    #: The job that this one repeats.
+    retried_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def submit(session: Session, submission: Submission, *, now: datetime | None = N
         revision=1,
         priority=submission.priority,
         labels=submission.metadata,
+        retried_from=submission.retried_from,
         params=submission.params,
         estimated_bytes=submission.estimated_bytes,
         attempt=0,
@@ -262,7 +266,7 @@ def cancel(session: Session, job_id: str, owner: str, *, now: datetime | None = 
     now = now or database_now(session)
     job = session.scalar(select(Job).where(Job.id == job_id, Job.owner == owner).with_for_update())
     if job is None:
-        raise JobNotFound(f"there is no job {job_id}", hint="GET /v1/jobs lists your jobs.")
+        raise _not_found(job_id)
     if job.status in (Status.SUCCEEDED, Status.FAILED):
         raise NotCancellable(
             f"job {job_id} has already {job.status}", hint="Only a job that has not ended can be."
@@ -279,6 +283,22 @@ def cancel(session: Session, job_id: str, owner: str, *, now: datetime | None = 
     if to.terminal:
         _log(session, moved, "cancelled", now)
     return moved
+
+
+def delete(session: Session, job_id: str, owner: str) -> None:
+    """Delete the rows of a job that does not run; its files may go when that is committed.
+
+    Raises:
+        JobNotFound: the owner has no such job.
+        JobNotEnded: a worker is at it.
+    """
+    mine = (Job.id == job_id, Job.owner == owner)
+    idle = sql_delete(Job).where(*mine, Job.status != Status.RUNNING)
+    if session.scalar(idle.returning(Job.id)) is not None:
+        return
+    if session.scalar(select(Job.id).where(*mine)) is None:
+        raise _not_found(job_id)
+    raise JobNotEnded(f"job {job_id} is running", hint="Cancel it first.")
 
 
 def reclaim(session: Session, *, now: datetime | None = None) -> dict[str, Status]:
@@ -307,7 +327,7 @@ def forget(
     expired = (
         select(Job.id).where(Job.finished_at < now - timedelta(hours=retention_hours)).limit(limit)
     )
-    return list(session.scalars(delete(Job).where(Job.id.in_(expired)).returning(Job.id)))
+    return list(session.scalars(sql_delete(Job).where(Job.id.in_(expired)).returning(Job.id)))
 
 
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
@@ -359,6 +379,10 @@ def _end_attempt(
     )
     _log(session, job, reason, now)
     return to
+
+
+def _not_found(job_id: str) -> JobNotFound:
+    return JobNotFound(f"there is no job {job_id}", hint="GET /v1/jobs lists your jobs.")
 
 
 def _lost(claim: Claim) -> LeaseLost:

@@ -105,6 +105,8 @@ class Job(Record):
     revision: Mapped[int] = mapped_column(Integer)
     priority: Mapped[int] = mapped_column(Integer)
     labels: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    #: The job whose pictures and parameters these are; it may be gone.
+    retried_from: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     params: Mapped[dict[str, Any]] = mapped_column(JSON)
     #: What the device must have free for this job.
     estimated_bytes: Mapped[int] = mapped_column(BigInteger)

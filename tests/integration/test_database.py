@@ -35,7 +35,7 @@ def test_migrating_twice_changes_nothing(database: Database):
     database.migrate()
 
     with database.engine.connect() as connection:
-        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0002"
+        assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0003"
 
 
 def test_migrations_at_once_wait_for_each_other(database: Database):
