@@ -1,5 +1,6 @@
 """`python -m tests.chaos`: break the service for a while, and say whether it kept its promises."""
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -18,8 +19,10 @@ def main(seconds: float, seed: int, database: str) -> None:
     """Break the service for a while; exit with 1 when it broke a promise."""
     folder = Path(tempfile.mkdtemp(prefix="nst-chaos-run-"))
     verdict = run_everything(folder, database=database, seconds=seconds, seed=seed)
-    click.echo(f"{database}, seed {seed}, {seconds:.0f} s; logs in {folder}{report(verdict)}")
-    sys.exit(bool(verdict.violations))
+    click.echo(f"{database}, seed {seed}, {seconds:.0f} s{report(verdict)}")
+    if verdict.violations:
+        sys.exit(f"logs and journals are in {folder}")
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

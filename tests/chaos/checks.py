@@ -29,6 +29,9 @@ def check_jobs(evidence: Evidence) -> Iterator[Violation]:
     """Yield everything that is wrong with tickets and jobs."""
     yield from _accepted(evidence)
     yield from _submitted(evidence)
+    for status in evidence.answers.keys() - {503}:
+        if status >= 500:
+            yield Violation("crash of a request", "", f"{evidence.answers[status]} times {status}")
     for process in evidence.left_behind:
         yield Violation("left behind", "", process)
     for job in evidence.jobs.values():

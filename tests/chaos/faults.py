@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -40,21 +40,26 @@ class Saboteur:
 
     def __init__(self, stage: Stage, *, seed: int) -> None:
         self.stage = stage
+        #: Of victims. When and what is another's matter, lest it depend on who is alive.
         self.random = random.Random(seed)  # noqa: S311 - no secret
+        self._schedule = random.Random(seed)  # noqa: S311 - no secret
         self.faults: list[Fault] = []
         self._timers: list[threading.Timer] = []
         self._journal = Journal(stage.orders.journal)
         self._queue = Queue(make_celery(stage.settings))
 
-    def run(self, weights: dict[str, float], *, seconds: float) -> None:
-        """Do faults every now and then, then wait until nothing is broken any more."""
+    def run(self, deck: Sequence[str], *, seconds: float) -> None:
+        """Do faults every now and then, then wait until nothing is broken any more.
+
+        The deck is shuffled and played to its end, again and again, so that none is left out.
+        """
         end = time.monotonic() + seconds
+        cards: list[str] = []
         while time.monotonic() < end:
-            time.sleep(self.random.uniform(*_PAUSE_SECONDS))
-            if not weights:
-                continue
-            (kind,) = self.random.choices(list(weights), list(weights.values()))
-            self.do(kind)
+            time.sleep(self._schedule.uniform(*_PAUSE_SECONDS))
+            cards = cards or self._schedule.sample(deck, len(deck))
+            if cards:
+                self.do(cards.pop())
         for timer in self._timers:
             timer.join()
         self._queue.close()
@@ -160,11 +165,5 @@ KINDS: dict[str, Callable[[Saboteur], tuple[int, ...] | None]] = {
     "full disk": Saboteur.fill_disk,
 }
 
-#: How often each is drawn: what takes a worker's job most of all.
-EVERYTHING: dict[str, float] = {
-    **dict.fromkeys(KINDS, 1.0),
-    "kill child": 6.0,
-    # They sleep for long; some workers must be left to be killed.
-    "zombie child": 0.7,
-    "zombie node": 0.3,
-}
+#: Every kind once, and most often what takes a worker's job and soon gives the worker back.
+EVERYTHING = (*KINDS, *["kill child"] * 5, "kill node")

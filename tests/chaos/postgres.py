@@ -22,7 +22,8 @@ _RESTART_SECONDS = 1.0
 class Postgres:
     """One server, whose processes are this process's own."""
 
-    def __init__(self, folder: Path, *, socket_dir: Path) -> None:
+    def __init__(self, folder: Path, *, log: Path) -> None:
+        """Make a server in a folder that its own user can reach, today and after a restart."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a package below, about folders of the desktop
             try:
@@ -32,20 +33,20 @@ class Postgres:
                 server.ensure_pgdata_inited()
             except Exception as error:  # noqa: BLE001 - whatever keeps it from starting
                 missing(f"PostgreSQL does not start: {error}")
-        self._socket_dir = socket_dir
-        socket_dir.chmod(0o777)
+        folder.chmod(0o777)
         self._argv = [str(server.bin_path / "postgres"), "-D", str(server.pgdata)]
         # Of a worker that was killed, the server keeps the connections for a while.
-        self._argv += ["-h", "", "-k", str(socket_dir), "-c", "max_connections=200"]
+        self._argv += ["-h", "", "-k", str(folder), "-c", "max_connections=200"]
+        self._folder = folder
         self._user = server.system_user or getpass.getuser()
-        self._log = folder / "postgres.log"
+        self._log = log
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Return the URL, which stays the same."""
-        return f"postgresql://postgres:@/postgres?host={self._socket_dir}"
+        return f"postgresql://postgres:@/postgres?host={self._folder}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""

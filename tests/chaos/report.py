@@ -30,6 +30,8 @@ def _rows(verdict: Verdict) -> Iterator[tuple[str, str]]:
     yield "answers", _counts(Counter({str(k): n for k, n in evidence.answers.items()}))
     yield "faults", f"{faults.total()}: {_counts(faults)}"
     yield "recovery", _spread([each.seconds for each in recoveries(evidence)], "s")
+    resumed = sum(entry.what == "resumed" and entry.step > 0 for entry in evidence.journal)
+    yield "resumed from a checkpoint", f"{resumed}"
     yield "steps made again", _spread(_again(verdict), "")
     yield "settled", f"{verdict.settled_seconds:.1f} s after the last fault"
     heeded = "heeded" if evidence.keys_heeded else "NOT heeded"

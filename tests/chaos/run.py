@@ -50,18 +50,18 @@ def run_everything(folder: Path, *, database: str, seconds: float, seed: int) ->
 def run(
     orders: Orders,
     params: Sequence[dict[str, object]],
-    weights: dict[str, float],
+    deck: Sequence[str],
     *,
     database: str,
     seconds: float,
     settle_seconds: float = _SETTLE_SECONDS,
 ) -> Verdict:
-    """Submit jobs with these params while faults are drawn by weight, and judge what became."""
+    """Submit jobs with these params while faults are drawn from a deck, and judge what became."""
     with staged(orders, database=database) as stage:
         clients = Clients(stage.url, seed=orders.seed)
         saboteur = Saboteur(stage, seed=orders.seed)
         clients.start(params, seconds=seconds, grace=_GRACE_SECONDS)
-        saboteur.run(weights, seconds=seconds)
+        saboteur.run(deck, seconds=seconds)
         orders.calm.touch()
         began = time.monotonic()
         clients.finish()

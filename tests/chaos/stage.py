@@ -68,12 +68,13 @@ def staged(orders: Orders, *, database: str) -> Iterator[Stage]:
     """Run the service on a new database of this kind until the block ends."""
     orders.journal.mkdir(parents=True)
     with ExitStack() as parts:
-        # A Unix socket's path may not be long.
-        sockets = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="nst-chaos-")))
-        socket = sockets / "valkey.sock"
+        # A Unix socket's path may not be long; and each pytest that starts takes the way into its
+        # folders from other users, of whom PostgreSQL's is one.
+        short = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="nst-chaos-")))
+        socket = short / "valkey.sock"
         postgres = None
         if database == "postgresql":
-            postgres = Postgres(orders.folder, socket_dir=sockets)
+            postgres = Postgres(short, log=orders.folder / "postgres.log")
             parts.callback(postgres.stop)
             postgres.start()
         settings = Settings(

@@ -21,7 +21,7 @@ def test_without_fencing_zombies_are_found(tmp_path):
     verdict = run(
         orders,
         [workload.LONG] * 8,
-        {"zombie child": 1},
+        ["zombie child"],
         database="sqlite",
         seconds=12,
         settle_seconds=2,
@@ -36,7 +36,7 @@ def test_without_sweeper_jobs_of_dead_workers_are_found(tmp_path):
     verdict = run(
         orders,
         [workload.LONG] * 8,
-        {"kill child": 1},
+        ["kill child"],
         database="sqlite",
         seconds=10,
         settle_seconds=12,
@@ -51,7 +51,7 @@ def test_answer_before_the_commit_is_found(tmp_path):
     verdict = run(
         orders,
         [workload.STYLINGS[0]] * 40,
-        {"kill api process": 1},
+        ["kill api process"],
         database="sqlite",
         seconds=15,
         settle_seconds=20,

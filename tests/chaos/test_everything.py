@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("torch", reason="this machine does not compute")
 
+from tests.chaos.faults import KINDS
 from tests.chaos.report import report
 from tests.chaos.run import run_everything
 
@@ -16,4 +17,5 @@ def test_service_keeps_its_promises_under_every_fault(tmp_path, database):
 
     assert verdict.violations == [], report(verdict)
     assert len(verdict.evidence.jobs) >= 100
-    assert {fault.kind for fault in verdict.evidence.faults} >= {"kill child", "zombie child"}
+    done = {fault.kind for fault in verdict.evidence.faults}
+    assert done >= KINDS.keys() - ({"kill database"} if database == "sqlite" else set())

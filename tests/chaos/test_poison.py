@@ -14,7 +14,7 @@ from tests.chaos.run import run
 def test_poison_fails_after_its_retries_and_the_others_succeed(tmp_path):
     params = [workload.POISON, *[workload.STYLINGS[0]] * 5] * 4
 
-    verdict = run(Orders(tmp_path / "run", seed=2), params, {}, database="sqlite", seconds=8)
+    verdict = run(Orders(tmp_path / "run", seed=2), params, [], database="sqlite", seconds=8)
 
     assert verdict.violations == [], report(verdict)
     jobs = verdict.evidence.jobs.values()
