@@ -33,13 +33,14 @@ def by_job(journal: list[Entry]) -> dict[str, list[Entry]]:
 
 def steps_again(entries: list[Entry]) -> list[int]:
     """Return for each resumption of a job how many steps it had made before already."""
-    again, furthest = [], 0
-    for entry in entries:
-        if entry.what == "resumed":
-            again.append(max(0, furthest - entry.step))
-        if entry.what == "stepped":
-            furthest = max(furthest, entry.step)
-    return again[1:]
+    resumed = [each for each in entries if each.what == "resumed" and each.attempt > 1]
+    return [max(0, _furthest("stepped", each, entries) - each.step) for each in resumed]
+
+
+def _furthest(what: str, until: Entry, entries: list[Entry]) -> int:
+    """Return the last step that earlier attempts had come to before an entry was written."""
+    before = (e for e in entries if e.attempt < until.attempt and e.at < until.at)
+    return max((each.step for each in before if each.what == what), default=0)
 
 
 def _fenced(job_id: str, entries: list[Entry]) -> Iterator[Violation]:
@@ -55,16 +56,23 @@ def _fenced(job_id: str, entries: list[Entry]) -> Iterator[Violation]:
 
 
 def _rising(job_id: str, entries: list[Entry]) -> Iterator[Violation]:
-    """Checkpoints go forward, and each attempt goes on from the last one or a later one."""
-    moments = [each for each in entries if each.what in ("replace_checkpoint", "resumed")]
-    furthest = 0
-    for entry in sorted(moments, key=lambda entry: (entry.attempt, entry.at)):
+    """Each checkpoint is beyond those before it, and each attempt goes on from the last or later.
+
+    Later is where a zombie goes on, which finds what the attempts after its own have saved.
+    """
+    for entry in entries:
+        if entry.what not in ("replace_checkpoint", "resumed"):
+            continue
+        furthest = _furthest("replace_checkpoint", entry, entries)
         if entry.step < furthest:
             detail = (
                 f"{entry.what} at step {entry.step} of attempt {entry.attempt} after {furthest}"
             )
             yield Violation("checkpoint fell", job_id, detail)
-        furthest = max(furthest, entry.step)
+    for number in {entry.attempt for entry in entries}:
+        saved = [e.step for e in entries if e.attempt == number and e.what == "replace_checkpoint"]
+        if saved != sorted(saved):
+            yield Violation("checkpoint fell", job_id, f"in attempt {number}: {saved}")
 
 
 def _cheap(job_id: str, entries: list[Entry]) -> Iterator[Violation]:
@@ -81,6 +89,8 @@ def _cheap(job_id: str, entries: list[Entry]) -> Iterator[Violation]:
         before = attempts.get(number - 1, [])
         if not resumed:
             continue
+        # What a zombie makes after that is nobody's loss.
+        before = [each for each in before if each.at < resumed[0].at]
         lost = [each for each in before if each.what == "stepped" and each.step > resumed[0].step]
         starts = [each.at for each in before if each.what in ("resumed", "saved")]
         due = max(starts, default=0.0) + CHECKPOINT_SECONDS + _CLOCK_SECONDS

@@ -72,6 +72,12 @@ def test_checkpoint_that_falls_is_found():
     assert found(_rising, saved, entry("resumed", 2, attempt=2, step=10)) == ["checkpoint fell"]
 
 
+def test_zombie_that_finds_a_newer_checkpoint_is_no_fall():
+    newer = entry("resumed", 1, attempt=2), entry("replace_checkpoint", 2, attempt=2, step=30)
+
+    assert found(_rising, *newer, entry("resumed", 3, attempt=1, step=30)) == []
+
+
 def test_lost_steps_past_the_time_for_a_checkpoint_are_found():
     began, again = entry("resumed"), entry("resumed", 9, attempt=2)
     early, first_late, second_late = (
