@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -65,10 +66,11 @@ class Child:
         if self.draining.is_set():
             self._make_room()
         self._prove_fit()
+        asked_at = time.monotonic()
         claim = self._claim()
         if claim is None:
             return
-        lease = Lease(self.workplace.database, claim, draining=self.draining)
+        lease = Lease(self.workplace.database, claim, draining=self.draining, asked_at=asked_at)
         if not run_attempt(claim, self.workplace, lease):
             self._make_room()
 
