@@ -3,6 +3,8 @@
 NstError
 ├── MalformedRequest     the request cannot be read at all
 ├── UnsupportedBody      a body of a type that the call does not take
+├── UrlNotAllowed        a picture's URL is of a kind that is not fetched
+├── UrlUnreachable       a picture's URL does not lead to a file
 └── InvalidRequest       well-formed, but fields have bad values; `fields` says which
 """
 
@@ -24,6 +26,18 @@ class UnsupportedBody(BadInput):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class UrlNotAllowed(BadInput):
+    """A picture's URL is not https, or leads to an address that is not public."""
+
+    code = "url_not_allowed"
+
+
+class UrlUnreachable(BadInput):
+    """A picture's URL does not answer in time, or not with a file."""
+
+    code = "url_unreachable"
 
 
 class InvalidRequest(BadInput):
