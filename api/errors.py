@@ -3,8 +3,11 @@
 NstError
 ├── MalformedRequest     the request cannot be read at all
 ├── UnsupportedBody      a body of a type that the call does not take
+├── InvalidBase64        a picture in a JSON body is not base64
 ├── UrlNotAllowed        a picture's URL is of a kind that is not fetched
 ├── UrlUnreachable       a picture's URL does not lead to a file
+├── SourceNotFound       a picture is to come from a job that does not exist
+├── SourceNotReady       a picture is to come from a job that has no result
 └── InvalidRequest       well-formed, but fields have bad values; `fields` says which
 """
 
@@ -28,6 +31,12 @@ class UnsupportedBody(BadInput):
     status = 415
 
 
+class InvalidBase64(BadInput):
+    """A picture in a JSON body is not base64."""
+
+    code = "invalid_base64"
+
+
 class UrlNotAllowed(BadInput):
     """A picture's URL is not https, or leads to an address that is not public."""
 
@@ -38,6 +47,18 @@ class UrlUnreachable(BadInput):
     """A picture's URL does not answer in time, or not with a file."""
 
     code = "url_unreachable"
+
+
+class SourceNotFound(BadInput):
+    """A picture is to be the result of a job that does not exist, or is another owner's."""
+
+    code = "job_not_found"
+
+
+class SourceNotReady(BadInput):
+    """A picture is to be the result of a job that has none."""
+
+    code = "result_not_ready"
 
 
 class InvalidRequest(BadInput):

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from api.errors import InvalidRequest
 from api.idempotency import REPLAYED, fingerprint, fingerprint_of_retry, read_key
+from api.intake import taken_in
 from api.recording import record, record_again
 from api.schemas import FieldError, JobPage, JobStatus, JobView
 from api.services import LOCAL_OWNER, Services, services
-from api.submissions import read_submission
+from api.submissions import check_submission
 from api.views import job_view, job_views
 from api.waiting import asked_seconds, wait_for
 from nst_jobs import artifacts, idempotency, lifecycle
@@ -31,8 +32,8 @@ def submit() -> Response:
     """Record a job; 202 leaves only after the commit."""
     parts = services()
     name, seconds = read_key(request), asked_seconds(request)
-    with parts.decoding:
-        checked = read_submission(request, parts.settings)
+    with taken_in(request, LOCAL_OWNER, parts) as given, parts.decoding:
+        checked = check_submission(given, parts.settings)
         key = Key(LOCAL_OWNER, name, fingerprint(checked)) if name else None
         view, replayed = _once(key, lambda: record(checked, key, parts), parts)
     return _accepted(view, seconds, parts, replayed=replayed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
+from api.fetching import Fetcher
 from api.seats import Seats
 from api.watcher import Watcher
 from nst_jobs.database import Database
@@ -14,6 +15,7 @@ from nst_jobs.storage import Storage, open_storage
 
 _EXTENSION = "nst"
 _DECODING_AT_ONCE = 4
+_COLLECTING_AT_ONCE = 4
 #: Whose jobs they are while there are no API keys.
 LOCAL_OWNER = "local"
 
@@ -32,6 +34,11 @@ class Services:
     decoding: threading.Semaphore = field(
         default_factory=lambda: threading.Semaphore(_DECODING_AT_ONCE)
     )
+    #: So are JSON bodies, and what their URLs lead to.
+    collecting: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(_COLLECTING_AT_ONCE)
+    )
+    fetcher: Fetcher = field(default_factory=Fetcher)
 
     @classmethod
     def connect(cls, settings: Settings) -> "Services":

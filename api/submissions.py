@@ -1,19 +1,16 @@
-"""A multipart request to a checked submission: every bad field is named, not only the first.
+"""What a request gives to a checked submission: every bad field is named, not only the first.
 
-Knows the form's fields and their limits; stores and records nothing.
+Knows what a submission may be, whatever body it came in; stores and records nothing.
 """
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flask import Request
 from pydantic import ValidationError
-from werkzeug.datastructures import FileStorage
 
-from api.errors import InvalidRequest, MalformedRequest, UnsupportedBody
+from api.errors import InvalidRequest
 from api.schemas import MAX_STYLES, FieldError, SubmissionFields
 from nst_core.errors import BadInput, InvalidMask, InvalidParams
 from nst_core.images import Limits, Picture, read_image
@@ -22,8 +19,43 @@ from nst_core.params import StyleParams
 from nst_jobs.records import ArtifactKind
 from nst_jobs.settings import Settings
 
-_TEXT_FIELDS = ("params", "priority", "metadata")
-_FILE_FIELDS = ("content", "style", "mask")
+TEXT_FIELDS = ("params", "priority", "metadata")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file by the name that the body has for it; `read`, once, may raise why it is not there."""
+
+    pointer: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Role:
+    """The files of one kind; `pointer` names all of them."""
+
+    pointer: str
+    blobs: tuple[Blob, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The files of a submission by their roles."""
+
+    content: Role
+    styles: Role
+    #: One for each style, or none.
+    masks: Role
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a body says, before it is checked."""
+
+    fields: Mapping[str, Any]
+    #: None where the body does not tell which there are; `errors` then says why.
+    pictures: Pictures | None
+    errors: tuple[FieldError, ...]
 
 
 @dataclass(frozen=True)
@@ -55,111 +87,97 @@ class CheckedRequest:
         return [(kind, place, file) for kind, files in roles for place, file in enumerate(files)]
 
 
-def read_submission(request: Request, settings: Settings) -> CheckedRequest:
-    """Read and check a submission.
+def check_submission(given: Given, settings: Settings) -> CheckedRequest:
+    """Check what a request gives.
 
     Raises:
-        UnsupportedBody: it is not multipart/form-data.
-        MalformedRequest: a text field is not JSON.
         InvalidRequest: fields are missing, unknown or have bad values.
     """
-    if request.mimetype != "multipart/form-data":
-        raise UnsupportedBody(
-            f"the body is {request.mimetype or 'of no type'}",
-            hint="Send multipart/form-data with the files `content` and `style`.",
-        )
-    check = _Check()
-    check.known_fields(request)
-    fields = check.text_fields(request)
-    limits = Limits(
-        max_bytes=settings.max_upload_bytes, max_pixels=settings.max_megapixels * 1_000_000
-    )
-    contents = check.pictures(request, "content", most=1, limits=limits)
-    styles = check.pictures(request, "style", most=MAX_STYLES, limits=limits)
-    masks = check.masks(request, contents, limits=limits)
+    check = _Check(given.errors, settings)
+    fields = check.text_fields(given.fields)
+    contents, styles, masks = check.pictures(given.pictures) if given.pictures else ([], [], [])
     if fields is not None:
-        check.params_fit(fields.params, len(styles), settings)
+        check.params_fit(fields.params, len(styles))
     if check.errors or fields is None:
         raise InvalidRequest(check.errors, status=check.status)
     return CheckedRequest(contents[0], tuple(styles), tuple(masks), fields)
 
 
+def refusals(error: ValidationError) -> Iterator[FieldError]:
+    """Yield what a model found wrong, by field."""
+    for item in error.errors():
+        yield FieldError(pointer=_pointer(item["loc"]), code=item["type"], detail=item["msg"])
+
+
 class _Check:
     """Gathers what is wrong, field by field."""
 
-    def __init__(self) -> None:
-        self.errors: list[FieldError] = []
+    def __init__(self, errors: tuple[FieldError, ...], settings: Settings) -> None:
+        self.errors = list(errors)
         self.status = 422
+        self._max_size = settings.max_size
+        self._limits = Limits(
+            max_bytes=settings.max_upload_bytes, max_pixels=settings.max_megapixels * 1_000_000
+        )
 
-    def known_fields(self, request: Request) -> None:
-        """Refuse fields that would otherwise be silently without effect."""
-        for name in request.form.keys() - set(_TEXT_FIELDS):
-            if name in _FILE_FIELDS:
-                detail = "is text; send it as a file, with a file name"
-            else:
-                detail = f"is no field; fields are {', '.join((*_FILE_FIELDS, *_TEXT_FIELDS))}"
-            self._add(f"/{name}", "unknown_field", detail)
-        for name in request.files.keys() - set(_FILE_FIELDS):
-            self._add(f"/{name}", "unknown_field", f"is no file field; {_FILE_FIELDS} are")
-
-    def text_fields(self, request: Request) -> SubmissionFields | None:
+    def text_fields(self, fields: Mapping[str, Any]) -> SubmissionFields | None:
         """Return the text fields, or None when one is bad."""
         try:
-            return SubmissionFields.model_validate(_parse(request))
+            return SubmissionFields.model_validate(fields)
         except ValidationError as error:
-            for item in error.errors():
-                self._add(_pointer(item["loc"]), item["type"], item["msg"])
+            self.errors.extend(refusals(error))
             return None
 
-    def pictures(self, request: Request, name: str, *, most: int, limits: Limits) -> list[Upload]:
-        """Return the pictures sent as `name`, decoded."""
-        files = request.files.getlist(name)
-        if not files:
-            self._add(f"/{name}", "missing", f"send a picture file as `{name}`")
-        if len(files) > most:
-            self._add(f"/{name}", "too_many", f"{len(files)} files; at most {most} are taken")
-            return []
-        return list(self._decoded(files, name, partial(read_image, limits=limits, field=name)))
+    def pictures(self, given: Pictures) -> tuple[list[Upload], list[Upload], list[Upload]]:
+        """Return contents, styles and masks, decoded, but for the bad ones."""
+        contents = self._images(given.content, "content", most=1)
+        styles = self._images(given.styles, "style", most=MAX_STYLES)
+        return contents, styles, self._masks(given, contents)
 
-    def masks(self, request: Request, contents: list[Upload], *, limits: Limits) -> list[Upload]:
-        """Return the masks, decoded, once there are as many as styles and of the right shape."""
-        files, styles = request.files.getlist("mask"), request.files.getlist("style")
-        try:
-            check_mask_count(len(files), len(styles))
-        except InvalidMask as error:
-            self._refuse("/mask", error)
-            return []
-        if len(files) > MAX_STYLES:
-            return []  # as many styles were refused already
-
-        def read(data: bytes) -> Picture:
-            mask = read_mask(data, limits=limits)
-            for content in contents:
-                check_mask_shape(mask.image.size, content.picture.image.size)
-            return mask
-
-        return list(self._decoded(files, "mask", read))
-
-    def params_fit(self, params: StyleParams, styles: int, settings: Settings) -> None:
+    def params_fit(self, params: StyleParams, styles: int) -> None:
         """Check the parameters against the pictures and the operator's limits."""
-        if params.size > settings.max_size:
-            self._add("/params/size", "size_too_large", f"at most {settings.max_size} here")
+        if params.size > self._max_size:
+            self._add("/params/size", "size_too_large", f"at most {self._max_size} here")
         try:
             params.blend_for(styles)
         except InvalidParams as error:
             if styles:
                 self._refuse("/params/style_blend", error)
 
-    def _decoded(
-        self, files: list[FileStorage], name: str, read: Callable[[bytes], Picture]
-    ) -> Iterator[Upload]:
-        for number, file in enumerate(files):
-            pointer = f"/{name}" if len(files) == 1 else f"/{name}/{number}"
-            data = file.stream.read()
+    def _images(self, role: Role, name: str, *, most: int) -> list[Upload]:
+        count = len(role.blobs)
+        if not count:
+            self._add(role.pointer, "missing", f"send a picture file as `{name}`")
+        if count > most:
+            self._add(role.pointer, "too_many", f"{count} files; at most {most} are taken")
+            return []
+        return list(self._decoded(role, partial(read_image, limits=self._limits, field=name)))
+
+    def _masks(self, given: Pictures, contents: list[Upload]) -> list[Upload]:
+        """Return the masks once there are as many as styles and of the right shape."""
+        try:
+            check_mask_count(len(given.masks.blobs), len(given.styles.blobs))
+        except InvalidMask as error:
+            self._refuse(given.masks.pointer, error)
+            return []
+        if len(given.masks.blobs) > MAX_STYLES:
+            return []  # as many styles were refused already
+
+        def read(data: bytes) -> Picture:
+            mask = read_mask(data, limits=self._limits)
+            for content in contents:
+                check_mask_shape(mask.image.size, content.picture.image.size)
+            return mask
+
+        return list(self._decoded(given.masks, read))
+
+    def _decoded(self, role: Role, read: Callable[[bytes], Picture]) -> Iterator[Upload]:
+        for blob in role.blobs:
             try:
+                data = blob.read()
                 yield Upload(data, read(data))
             except BadInput as error:
-                self._refuse(pointer, error)
+                self._refuse(blob.pointer, error)
 
     def _refuse(self, pointer: str, error: BadInput) -> None:
         self._add(pointer, error.code, f"{error.message}. {error.hint}", error.status)
@@ -169,21 +187,6 @@ class _Check:
         if not self.errors:
             self.status = status
         self.errors.append(FieldError(pointer=pointer, code=code, detail=detail))
-
-
-def _parse(request: Request) -> dict[str, Any]:
-    parsed: dict[str, Any] = {}
-    for name in _TEXT_FIELDS:
-        given = request.form.getlist(name)
-        if not given:
-            continue
-        if len(given) > 1 or "\N{REPLACEMENT CHARACTER}" in given[0]:
-            raise MalformedRequest(f"{name} is given twice, or is not UTF-8")
-        try:
-            parsed[name] = json.loads(given[0])
-        except (ValueError, RecursionError) as error:
-            raise MalformedRequest(f"{name} is not JSON: {error}") from error
-    return parsed
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

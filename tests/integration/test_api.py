@@ -326,11 +326,12 @@ def test_not_a_number_is_no_json_number(http):
     assert answer.status_code in (400, 422)
 
 
-def test_body_that_is_not_multipart_is_refused_by_type(http):
-    answer = http.post("/v1/jobs", json={"content": {}})
+def test_body_of_another_type_is_refused_by_type(http):
+    answer = http.post("/v1/jobs", data="content", content_type="text/plain")
 
     assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
     assert "multipart/form-data" in answer.json["detail"]
+    assert "application/json" in answer.json["detail"]
 
 
 def test_oversize_body_is_refused(http):
