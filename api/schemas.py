@@ -82,6 +82,7 @@ class LinksView(_Shape):
     retry: str
     snapshots: str
     latest_snapshot: str
+    losses: str
     result: str
 
 
@@ -136,6 +137,17 @@ class SnapshotList(_Shape):
     """The intermediate pictures of a job, by step."""
 
     data: list[SnapshotView]
+
+
+class LossColumns(_Shape):
+    """The losses of a job's steps, column by column; `scale` counts from 1."""
+
+    step: list[int]
+    total: list[float]
+    content: list[float]
+    style: list[float]
+    tv: list[float]
+    scale: list[int]
 
 
 class FieldError(_Shape):

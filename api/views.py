@@ -82,5 +82,6 @@ def _links(job_id: str) -> LinksView:
         retry=url_for("jobs.retry", job_id=job_id),
         snapshots=url_for("pictures.snapshots", job_id=job_id),
         latest_snapshot=url_for("pictures.latest_snapshot", job_id=job_id),
+        losses=url_for("losses.losses", job_id=job_id),
         result=url_for("pictures.result", job_id=job_id),
     )

@@ -7,6 +7,7 @@ means that someone else was first: the caller stops and touches nothing.
 Time is the database's clock; tests pass `now` instead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import database_now
 from nst_jobs.due import next_due
 from nst_jobs.errors import Cancelled, JobNotEnded, JobNotFound, LeaseLost, NotCancellable
+from nst_jobs.losses import StepLosses, replace_losses
 from nst_jobs.records import Attempt, Event, Job, Status
 
 
@@ -120,9 +122,12 @@ def renew(
     *,
     progress: dict[str, Any] | None = None,
     weights: str | None = None,
+    losses: Sequence[StepLosses] = (),
     now: datetime | None = None,
 ) -> bool:
     """Extend the lease and tell what was done so far; return whether a cancel was asked for.
+
+    `losses` are those of the steps since the last renewal. Repeatable.
 
     Raises:
         LeaseLost: the job is no longer this attempt's.
@@ -130,13 +135,26 @@ def renew(
     now = now or database_now(session)
     values: dict[str, Any] = {"lease_expires_at": now + timedelta(seconds=claim.lease_seconds)}
     if progress is not None:
-        values |= {"progress": progress, "weights": weights, "revision": Job.revision + 1}
+        values |= {"progress": progress, "weights": weights}
+    if progress is not None or losses:
+        values["revision"] = Job.revision + 1
     row = session.execute(
         update(Job).where(*_held(claim)).values(values).returning(Job.cancel_requested_at)
     ).one_or_none()
     if row is None:
         raise _lost(claim)
+    replace_losses(session, claim.job_id, losses)
     return row.cancel_requested_at is not None
+
+
+def add_losses(session: Session, claim: Claim, losses: Sequence[StepLosses]) -> None:
+    """Write the losses that no renewal has written, before the attempt's end. Repeatable.
+
+    Raises:
+        LeaseLost: the job is no longer this attempt's.
+    """
+    _lock(session, claim)
+    replace_losses(session, claim.job_id, losses)
 
 
 def add_artifact(

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     Enum,
     ForeignKey,
     Index,
@@ -184,6 +185,23 @@ class Event(Record):
     #: submitted, claimed, succeeded, error, lease_expired, drained, cancelled.
     reason: Mapped[str] = mapped_column(String(32))
     at: Mapped[datetime]
+
+
+class Loss(Record):
+    """The loss of one step; a step that was made again has replaced its row."""
+
+    __tablename__ = "loss"
+
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("job.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: Counts from 1.
+    scale: Mapped[int] = mapped_column(Integer)
+    total: Mapped[float] = mapped_column(Double)
+    content: Mapped[float] = mapped_column(Double)
+    style: Mapped[float] = mapped_column(Double)
+    tv: Mapped[float] = mapped_column(Double)
 
 
 class IdempotencyKey(Record):

@@ -19,6 +19,7 @@ from nst_jobs import lifecycle
 from nst_jobs.database import Database
 from nst_jobs.errors import Cancelled, Draining, LeaseLost, Stalled
 from nst_jobs.lifecycle import Claim
+from nst_jobs.losses import StepLosses
 
 Answer = TypeVar("Answer")
 
@@ -38,14 +39,26 @@ logger = structlog.get_logger(__name__)
 class Lease:
     """The hold of one attempt on its job, for as long as the `with` block runs."""
 
-    def __init__(self, database: Database, claim: Claim, *, draining: threading.Event) -> None:
+    def __init__(
+        self,
+        database: Database,
+        claim: Claim,
+        *,
+        draining: threading.Event,
+        asked_at: float | None = None,
+    ) -> None:
+        """Hold a claim; `asked_at` is when the database was asked for it, `time.monotonic()`."""
         self.claim = claim
         self.draining = draining
         self._database = database
         self._report: dict[str, Any] = {}
+        #: Not known to be written; a row stays here until its transaction is through.
+        self._losses: list[StepLosses] = []
         self._cancelled = False
         self._lost = False
-        self._renewed = self._moved = time.monotonic()
+        self._moved = time.monotonic()
+        # Not from now: this process may have been frozen since.
+        self._renewed = self._moved if asked_at is None else asked_at
         self._stall_seconds = STALL_SECONDS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -68,9 +81,10 @@ class Lease:
         self._stall_seconds = seconds
         self._moved = time.monotonic()
 
-    def report(self, progress: dict[str, Any], *, weights: str) -> None:
-        """Have the next heartbeat write this progress."""
+    def report(self, progress: dict[str, Any], *, weights: str, losses: StepLosses) -> None:
+        """Have the next heartbeat write this progress, and the losses of every step till then."""
         self._moved = time.monotonic()
+        self._losses.append(losses)
         self._report = {"progress": progress, "weights": weights}
 
     def write(self, change: Callable[[Session], Answer]) -> Answer:
@@ -90,6 +104,19 @@ class Lease:
                 if self._expired:
                     raise self._not_held() from error
                 time.sleep(RETRY_SECONDS)
+
+    def finish(self, change: Callable[[Session], Answer]) -> Answer:
+        """Commit the change that ends the attempt like `write`, with the losses not yet written.
+
+        Raises:
+            LeaseLost: the job is another attempt's, or may be.
+        """
+
+        def last(session: Session) -> Answer:
+            self._write_losses(session)
+            return change(session)
+
+        return self.write(last)
 
     def check(self) -> None:
         """Return if the attempt may go on.
@@ -113,6 +140,10 @@ class Lease:
     def _not_held(self) -> LeaseLost:
         return LeaseLost(f"job {self.claim.job_id} could not be held")
 
+    def _write_losses(self, session: Session) -> None:
+        # A heartbeat may be writing some of them: whichever is second replaces them, or is fenced.
+        lifecycle.add_losses(session, self.claim, list(self._losses))
+
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS) and not self._lost:
             if time.monotonic() - self._moved > self._stall_seconds:
@@ -120,10 +151,12 @@ class Lease:
             # Before the call: the lease counts from when the database was asked, not answered.
             asked = time.monotonic()
             report, self._report = self._report, {}
+            losses = list(self._losses)
             try:
                 with self._database.writing() as session:
-                    self._cancelled = lifecycle.renew(session, self.claim, **report)
+                    self._cancelled = lifecycle.renew(session, self.claim, losses=losses, **report)
                 self._renewed = asked
+                del self._losses[: len(losses)]
             except LeaseLost:
                 self._lost = True
             except SQLAlchemyError as error:
@@ -138,6 +171,7 @@ class Lease:
         logger.error("attempt_stalled", job_id=self.claim.job_id, attempt=self.claim.attempt)
         try:
             with self._database.writing() as session:
+                self._write_losses(session)
                 lifecycle.fail(session, self.claim, stalled)
         except (LeaseLost, SQLAlchemyError) as error:  # then the lease's end tells it
             logger.warning("stall_not_recorded", job_id=self.claim.job_id, error=str(error))

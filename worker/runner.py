@@ -7,12 +7,11 @@ Owns the order of durable effects: bytes first, then the row that points at them
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import structlog
-import torch
 from PIL import Image
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +36,7 @@ from nst_jobs.storage import Storage
 from worker.device import Device
 from worker.eta import eta_seconds
 from worker.lease import STALL_SECONDS, Lease
+from worker.reports import losses_of, progress_of
 from worker.snapshots import Snapshots
 
 CHECKPOINT_SECONDS = 20.0
@@ -90,10 +90,10 @@ def _run(claim: Claim, workplace: Workplace, lease: Lease, log: Any) -> bool:  #
     except LeaseLost:
         raise
     except Cancelled:
-        lease.write(lambda session: lifecycle.finish_cancelled(session, claim))
+        lease.finish(lambda session: lifecycle.finish_cancelled(session, claim))
         log.info("job_cancelled")
     except Draining:
-        lease.write(lambda session: lifecycle.release(session, claim))
+        lease.finish(lambda session: lifecycle.release(session, claim))
         log.info("job_released")
         return False
     except Exception as error:  # noqa: BLE001 - the edge: whatever it was, the job must hear of it
@@ -115,7 +115,7 @@ def _tidy(claim: Claim, workplace: Workplace) -> None:
 
 def _record_failure(lease: Lease, known: NstError) -> Status:
     claim = lease.claim
-    status = lease.write(lambda session: lifecycle.fail(session, claim, known))
+    status = lease.finish(lambda session: lifecycle.fail(session, claim, known))
     logger.warning(
         "attempt_failed",
         job_id=claim.job_id,
@@ -220,7 +220,7 @@ class _Attempt:
 
     def keep(self, progress: Progress, *, weights: str) -> None:
         """Do what is due after a step; raise when the attempt is to stop."""
-        self._lease.report(self._view(progress), weights=weights)
+        self._lease.report(self._view(progress), weights=weights, losses=losses_of(progress))
         self.snapshots.check()
         if progress.step % self._params.snapshot_every == 0:
             self.snapshots.add(progress.picture(), step=progress.step)
@@ -237,7 +237,7 @@ class _Attempt:
         result = self._store_result(progress)
         self.snapshots.flush()  # who sees the end is to find them all
         view = self._view(progress)
-        self._lease.write(
+        self._lease.finish(
             lambda session: lifecycle.succeed(
                 session, self._claim, result, progress=view, weights=weights
             )
@@ -268,21 +268,14 @@ class _Attempt:
         )
 
     def _view(self, progress: Progress) -> dict[str, Any]:
-        return {
-            "step": progress.step,
-            "total_steps": progress.total_steps,
-            "fraction": round(progress.step / progress.total_steps, 4),
-            "eta_seconds": eta_seconds(
-                self.plan,
-                first_step=self._first_step,
-                step=progress.step,
-                total_steps=progress.total_steps,
-                elapsed=time.monotonic() - self._started,
-            ),
-            "scale": asdict(progress.scale),
-            "losses": asdict(progress.losses),
-            "threads": torch.get_num_threads(),
-        }
+        left = eta_seconds(
+            self.plan,
+            first_step=self._first_step,
+            step=progress.step,
+            total_steps=progress.total_steps,
+            elapsed=time.monotonic() - self._started,
+        )
+        return progress_of(progress, eta_seconds=left)
 
 
 def _load_pictures(claim: Claim, workplace: Workplace) -> _Pictures:

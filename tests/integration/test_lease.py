@@ -15,6 +15,7 @@ from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database
 from nst_jobs.errors import Cancelled, Draining, LeaseLost
 from nst_jobs.records import Artifact, ArtifactKind, Event, Job, Status
+from tests.losses import row, steps_of
 from worker import lease as lease_module
 from worker.lease import Lease
 
@@ -71,13 +72,63 @@ def test_lease_that_cannot_be_renewed_is_given_up_in_time(submit, claim):
 def test_heartbeat_writes_progress_and_hears_of_cancellation(database, submit, claim):
     job_id = submit()
     with hold(database, claim) as lease:
-        lease.report({"step": 3, "total_steps": 9}, weights="narrow")
+        lease.report({"step": 3, "total_steps": 9}, weights="narrow", losses=row(3))
         with database.writing() as session:
             lifecycle.cancel(session, job_id, "ann")
         wait_for(Cancelled, lease)
 
     job = read(database, job_id)
     assert (job.progress["step"], job.weights) == (3, "narrow")
+
+
+def test_losses_of_a_heartbeat_that_failed_go_with_the_next(database, submit, claim, monkeypatch):
+    monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.02)
+    job_id = submit()
+    lease, beats = hold(database, claim), []
+
+    def renew(session, claim, *, losses, **report):
+        beats.append([loss.step for loss in losses])
+        asked = renew_in_fact(session, claim, losses=losses, **report)
+        if len(beats) == 1:
+            break_connection(session)
+        return asked
+
+    renew_in_fact = lifecycle.renew
+    monkeypatch.setattr(lifecycle, "renew", renew)
+    for step in (1, 2):
+        lease.report({"step": step}, weights="narrow", losses=row(step))
+    with lease:
+        deadline = time.monotonic() + 10
+        while len(beats) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    assert beats[:3] == [[1, 2], [1, 2], []]
+    assert steps_of(database, job_id) == [1, 2]
+
+
+def test_end_of_an_attempt_takes_the_last_losses_along(database, submit, claim):
+    job_id = submit()
+    lease = hold(database, claim)
+    for step in (1, 2, 3):
+        lease.report({"step": step}, weights="narrow", losses=row(step))
+
+    lease.finish(lambda session: lifecycle.release(session, lease.claim))
+
+    assert steps_of(database, job_id) == [1, 2, 3]
+    assert read(database, job_id).status == Status.QUEUED
+
+
+def test_end_that_is_not_to_be_leaves_no_losses(database, submit, claim):
+    job_id = submit()
+    lease = hold(database, claim)
+    lease.report({"step": 1}, weights="narrow", losses=row(1))
+    with database.writing() as session:
+        session.execute(Job.__table__.update().values(attempt=2))
+
+    with pytest.raises(LeaseLost):
+        lease.finish(lambda session: lifecycle.release(session, lease.claim))
+
+    assert steps_of(database, job_id) == []
 
 
 def test_heartbeat_of_a_zombie_is_told_so(database, submit, claim):
@@ -96,6 +147,16 @@ def test_draining_is_seen_at_once(database, submit, claim):
     lease.draining.set()
 
     with lease, pytest.raises(Draining):
+        lease.check()
+
+
+def test_lease_counts_from_when_it_was_asked_for(database, submit, claim):
+    """And not from when its worker, frozen in between, took note of it."""
+    submit()
+    asked_at = time.monotonic() - 31
+    lease = Lease(database, claim(), draining=threading.Event(), asked_at=asked_at)
+
+    with pytest.raises(LeaseLost):
         lease.check()
 
 

@@ -15,6 +15,7 @@ from nst_jobs.errors import Cancelled, JobNotFound, LeaseLost, NotCancellable
 from nst_jobs.lifecycle import Claim
 from nst_jobs.records import Artifact, ArtifactKind, Attempt, Event, Job, Status
 from tests.integration.conftest import NOON
+from tests.losses import row, steps_of
 
 Submit = Callable[..., str]
 Claimer = Callable[..., Claim]
@@ -154,6 +155,8 @@ def test_a_second_success_changes_nothing(database, submit, claim):
 WORKER_WRITES = {
     "renew": lambda session, held: lifecycle.renew(session, held, progress={"step": 99}),
     "add_artifact": lambda session, held: lifecycle.add_artifact(session, held, picture(held)),
+    "renew_losses": lambda session, held: lifecycle.renew(session, held, losses=[row(1)]),
+    "add_losses": lambda session, held: lifecycle.add_losses(session, held, [row(1)]),
     "succeed": lambda session, held: lifecycle.succeed(
         session, held, picture(held), progress={}, weights=""
     ),
@@ -190,6 +193,7 @@ def test_zombie_of_an_older_attempt_can_write_nothing(database, submit, claim, w
     with database.reading() as session:
         assert artifacts.result(session, job_id) is None
         assert artifacts.latest_checkpoint(session, job_id).step == 50
+    assert steps_of(database, job_id) == []
 
 
 def claim_in(session, seconds: float) -> Claim:

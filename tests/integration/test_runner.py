@@ -18,6 +18,7 @@ from nst_jobs import artifacts, lifecycle
 from nst_jobs.database import Database
 from nst_jobs.errors import Cancelled, Draining, StorageError
 from nst_jobs.lifecycle import Submission
+from nst_jobs.losses import loss_curve
 from nst_jobs.records import Artifact, ArtifactKind, Job, Status
 from nst_jobs.storage import Storage
 
@@ -28,8 +29,10 @@ import numpy as np  # noqa: E402 - after the skip
 from nst_core import engine  # noqa: E402
 from nst_core.png16 import encode_png16  # noqa: E402
 from nst_core.targets import TargetCache  # noqa: E402
+from tests.losses import row  # noqa: E402
 from tests.networks import narrow_network  # noqa: E402
 from worker import runner  # noqa: E402
+from worker.lease import Lease  # noqa: E402
 from worker.runner import Workplace, run_attempt  # noqa: E402
 
 PARAMS = StyleParams(size=64, steps=12, scales=1, snapshot_every=5)
@@ -72,8 +75,12 @@ class LeaseThat:
         with self._database.writing() as session:
             return change(session)
 
-    def report(self, progress, *, weights):
+    def finish(self, change):
+        return self.write(change)
+
+    def report(self, progress, *, weights, losses):
         self.steps += 1
+        assert losses.step == progress["step"]
 
     def check(self):
         if self.steps == self._step:
@@ -311,6 +318,60 @@ def test_cancelled_attempt_ends_the_job_without_result(workplace, job_id):
 
     assert read(workplace, job_id).status == Status.CANCELLED
     assert "result" not in kinds(workplace, job_id)
+
+
+def attempt_that_drains(workplace: Workplace, *, step: int = 0) -> None:
+    """Run an attempt with a lease as it is, which drains after a step."""
+    held, draining = claim(workplace), threading.Event()
+
+    class DrainingLease(Lease):
+        def report(self, progress, **more):
+            super().report(progress, **more)
+            if progress["step"] == step:
+                draining.set()
+
+    run_attempt(held, workplace, DrainingLease(workplace.database, held, draining=draining))
+
+
+def test_every_step_has_its_losses_once_however_often_it_was_made(workplace, job_id):
+    attempt_that_drains(workplace, step=7)
+    drained = losses(workplace, job_id)
+    with workplace.database.writing() as session:  # as of an attempt that was killed later on
+        held = lifecycle.claim(session, worker="w", device_bytes=10**12, lease_seconds=30)
+        lifecycle.renew(session, held, losses=[row(step) for step in (8, 9)])
+        lifecycle.release(session, held)
+
+    attempt_that_drains(workplace)
+
+    found = losses(workplace, job_id)
+    assert drained["step"] == list(range(1, 8))
+    assert found["step"] == list(range(1, 13))
+    assert {name: column[:7] for name, column in found.items()} == drained
+    assert row(8).total not in found["total"]
+    progress = read(workplace, job_id).progress
+    assert {name: found[name][-1] for name in progress["losses"]} == progress["losses"]
+    assert found["scale"] == [1] * 12
+
+
+@pytest.mark.parametrize(
+    "action", [stop_with(Cancelled("stop")), lambda: 1 / 0], ids=["cancel", "fail"]
+)
+def test_attempt_that_ends_early_leaves_the_losses_of_its_steps(workplace, job_id, action):
+    held = claim(workplace)
+
+    class EndingLease(Lease):
+        def check(self):
+            if len(self._losses) == 4:
+                action()
+
+    run_attempt(held, workplace, EndingLease(workplace.database, held, draining=threading.Event()))
+
+    assert losses(workplace, job_id)["step"] == [1, 2, 3, 4]
+
+
+def losses(workplace: Workplace, job_id: str) -> dict[str, list[float]]:
+    with workplace.database.reading() as session:
+        return loss_curve(session, job_id, points=100)
 
 
 @pytest.mark.parametrize(
