@@ -11,6 +11,7 @@ from tests.chaos.run import run_everything
 SECONDS = 60.0
 
 
+@pytest.mark.timeout(420)  # a minute of faults, and on a busy machine two for what they leave
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_service_keeps_its_promises_under_every_fault(tmp_path, database):
     verdict = run_everything(tmp_path / "run", database=database, seconds=SECONDS, seed=1)
