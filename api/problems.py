@@ -20,6 +20,7 @@ _HTTP_CODES = {
     405: "method_not_allowed",
     413: "request_too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
 }
 
 logger = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ def _http(error: HTTPException) -> Response:
         detail = _too_large()
     response = _answer(status, _HTTP_CODES.get(status, "http_error"), detail)
     for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after"):
+        if name.lower() in ("allow", "retry-after", "content-range"):
             response.headers[name] = value
     return response
 

@@ -7,6 +7,7 @@ from flask import current_app
 
 from api.fetching import Fetcher
 from api.seats import Seats
+from api.thumbnails import Thumbnails
 from api.watcher import Watcher
 from nst_jobs.database import Database
 from nst_jobs.queue import Queue, make_celery
@@ -39,6 +40,7 @@ class Services:
         default_factory=lambda: threading.Semaphore(_COLLECTING_AT_ONCE)
     )
     fetcher: Fetcher = field(default_factory=Fetcher)
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
 
     @classmethod
     def connect(cls, settings: Settings) -> "Services":
