@@ -2,7 +2,7 @@
 
 from flask import Flask, Response
 
-from api import events, jobs, losses, pictures, problems, system
+from api import access, events, jobs, losses, pictures, problems, system
 from api.schemas import MAX_FILES
 from api.services import Services, install
 from nst_jobs import logs, sweeper
@@ -24,6 +24,7 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # of the default provider
     install(app.extensions, Services.connect(settings))
     problems.register(app)
+    access.register(app)
     for module in (system, jobs, pictures, losses, events):
         app.register_blueprint(module.blueprint)
     app.after_request(_secure)

@@ -13,7 +13,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.client import ApiError, ServerUnreachable
-from api.commands import demo, jobs, server
+from api.commands import demo, jobs, keys, server
 from nst_core.errors import NstError
 
 _EXTENSIONS = "nst.commands"
@@ -47,6 +47,7 @@ def nst() -> None:
 
 for _command in (*jobs.COMMANDS, *server.COMMANDS, demo.demo_command):
     nst.add_command(_command)
+nst.add_command(keys.keys_command)
 
 
 def main() -> None:

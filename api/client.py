@@ -52,6 +52,7 @@ class NstClient:
         self,
         url: str,
         *,
+        key: str | None = None,
         timeout_seconds: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -61,6 +62,7 @@ class NstClient:
         self._http = httpx.Client(
             base_url=self.url,
             timeout=timeout_seconds,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             trust_env=not direct,
             transport=transport,
         )

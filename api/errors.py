@@ -2,6 +2,8 @@
 
 NstError
 ├── MalformedRequest     the request cannot be read at all
+├── Unauthorized         no key, or none that is known
+├── NotAllowed           the key does not open this
 ├── UnsupportedBody      a body of a type that the call does not take
 ├── InvalidBase64        a picture in a JSON body is not base64
 ├── UrlNotAllowed        a picture's URL is of a kind that is not fetched
@@ -22,6 +24,20 @@ class MalformedRequest(BadInput):
 
     code = "malformed_request"
     status = 400
+
+
+class Unauthorized(BadInput):
+    """The request has no key, or none that is known."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class NotAllowed(BadInput):
+    """The key does not open what was asked for."""
+
+    code = "not_allowed"
+    status = 403
 
 
 class UnsupportedBody(BadInput):

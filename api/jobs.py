@@ -4,16 +4,17 @@ from collections.abc import Callable
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.errors import InvalidRequest
+from api.access import owner
 from api.idempotency import REPLAYED, fingerprint, fingerprint_of_retry, read_key
 from api.intake import taken_in
+from api.queries import read_query
 from api.recording import record, record_again
-from api.schemas import FieldError, JobPage, JobStatus, JobView
-from api.services import LOCAL_OWNER, Services, services
+from api.schemas import JobPage, JobStatus, JobView
+from api.services import Services, services
 from api.submissions import check_submission
 from api.views import job_view, job_views
 from api.waiting import asked_seconds, wait_for
@@ -32,9 +33,9 @@ def submit() -> Response:
     """Record a job; 202 leaves only after the commit."""
     parts = services()
     name, seconds = read_key(request), asked_seconds(request)
-    with taken_in(request, LOCAL_OWNER, parts) as given, parts.decoding:
+    with taken_in(request, owner(), parts) as given, parts.decoding:
         checked = check_submission(given, parts.settings)
-        key = Key(LOCAL_OWNER, name, fingerprint(checked)) if name else None
+        key = Key(owner(), name, fingerprint(checked)) if name else None
         view, replayed = _once(key, lambda: record(checked, key, parts), parts)
     return _accepted(view, seconds, parts, replayed=replayed)
 
@@ -48,7 +49,7 @@ def retry(job_id: UUID) -> Response:
         job = find_job(session, str(job_id))
     if not job.status.terminal:
         raise JobNotEnded(f"job {job.id} is still {job.status}", hint="Wait, or cancel it first.")
-    key = Key(LOCAL_OWNER, name, fingerprint_of_retry(job.id)) if name else None
+    key = Key(owner(), name, fingerprint_of_retry(job.id)) if name else None
     view, replayed = _once(key, lambda: record_again(job, key, parts), parts)
     return _accepted(view, seconds, parts, replayed=replayed)
 
@@ -56,9 +57,9 @@ def retry(job_id: UUID) -> Response:
 @blueprint.get("")
 def index() -> Response:
     """List the owner's jobs, newest first."""
-    query = _read_query()
+    query = read_query(_Query)
     parts = services()
-    chosen = select(Job).where(Job.owner == LOCAL_OWNER).order_by(Job.id.desc())
+    chosen = select(Job).where(Job.owner == owner()).order_by(Job.id.desc())
     if query.status:
         chosen = chosen.where(Job.status == Status(query.status))
     if query.cursor:
@@ -88,7 +89,7 @@ def cancel(job_id: UUID) -> Response:
     """Cancel a job, or ask its worker to stop."""
     parts = services()
     with parts.database.writing() as session:
-        job = lifecycle.cancel(session, str(job_id), LOCAL_OWNER)
+        job = lifecycle.cancel(session, str(job_id), owner())
         view = job_view(session, job, parts.settings)
     if view.ended:
         artifacts.discard_checkpoints(parts.database, parts.storage, view.id)
@@ -100,7 +101,7 @@ def delete(job_id: UUID) -> Response:
     """Delete a job that does not run, with all its pictures."""
     parts = services()
     with parts.database.writing() as session:
-        lifecycle.delete(session, str(job_id), LOCAL_OWNER)
+        lifecycle.delete(session, str(job_id), owner())
     parts.storage.delete_all(artifacts.folder(str(job_id)))
     return Response(status=204)
 
@@ -111,7 +112,7 @@ def find_job(session: Session, job_id: str) -> Job:
     Raises:
         JobNotFound: there is none, or it is another owner's.
     """
-    job = session.scalar(select(Job).where(Job.id == job_id, Job.owner == LOCAL_OWNER))
+    job = session.scalar(select(Job).where(Job.id == job_id, Job.owner == owner()))
     if job is None:
         raise JobNotFound(
             f"there is no job {job_id}", hint=f"GET {url_for('jobs.index')} lists yours."
@@ -125,18 +126,6 @@ class _Query(BaseModel):
     status: JobStatus | None = None
     limit: int = Field(20, ge=1, le=100)
     cursor: UUID | None = None
-
-
-def _read_query() -> _Query:
-    try:
-        return _Query.model_validate(request.args.to_dict())
-    except ValidationError as error:
-        raise InvalidRequest(
-            [
-                FieldError(pointer=f"/{item['loc'][0]}", code=item["type"], detail=item["msg"])
-                for item in error.errors()
-            ]
-        ) from error
 
 
 def _first_view(key: Key | None, parts: Services) -> JobView | None:

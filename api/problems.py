@@ -8,10 +8,10 @@ from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from api.errors import InvalidRequest
+from api.errors import InvalidRequest, Unauthorized
 from api.schemas import FieldError, Problem
 from nst_core.errors import NstError
-from nst_jobs.errors import IdempotencyKeyInUse, ResultNotReady
+from nst_jobs.errors import IdempotencyKeyInUse, ResultNotReady, TooManyJobs
 
 _RETRY_SECONDS = 5
 _HTTP_CODES = {
@@ -40,6 +40,8 @@ def _known(error: NstError) -> Response:
     response = _answer(error.status, error.code, detail, fields)
     if error.status == 503 or _passes(error):
         response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="nst-server"'
     return response
 
 
@@ -47,7 +49,7 @@ def _passes(error: NstError) -> bool:
     """Return whether the same request will be answered otherwise in a while."""
     if isinstance(error, ResultNotReady):
         return error.expected
-    return isinstance(error, IdempotencyKeyInUse)
+    return isinstance(error, IdempotencyKeyInUse | TooManyJobs)
 
 
 def _http(error: HTTPException) -> Response:

@@ -6,15 +6,18 @@ Owns the order, and what stays when it breaks off in between.
 from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
+from api.access import owner
 from api.schemas import JobView
-from api.services import LOCAL_OWNER, Services
+from api.services import Services
 from api.submissions import CheckedRequest, Upload
 from api.views import job_view
 from nst_core import schedule
 from nst_core.estimate import least_bytes
-from nst_jobs import artifacts, idempotency, lifecycle
+from nst_jobs import artifacts, due, idempotency, lifecycle
 from nst_jobs.artifacts import StoredFile
+from nst_jobs.errors import TooManyJobs
 from nst_jobs.idempotency import Key
 from nst_jobs.lifecycle import Submission
 from nst_jobs.records import ArtifactKind, Job
@@ -32,7 +35,7 @@ def record(checked: CheckedRequest, key: Key | None, parts: Services) -> JobView
         final = schedule.plan(*checked.content.picture.image.size, fields.params)[-1]
         return Submission(
             job_id=job_id,
-            owner=LOCAL_OWNER,
+            owner=owner(),
             params=fields.params.model_dump(mode="json"),
             estimated_bytes=least_bytes(fields.params, final),
             files=tuple(_store(parts, job_id, *file) for file in checked.files),
@@ -69,6 +72,7 @@ def _recorded(prepare: Callable[[str], Submission], key: Key | None, parts: Serv
     try:
         submission = prepare(job_id)
         with parts.database.writing() as session:
+            _check_room(session, submission.owner, parts.settings.max_queued)
             job = lifecycle.submit(session, submission)
             if key:
                 # In one transaction: a process that is killed leaves both behind, or neither.
@@ -80,6 +84,18 @@ def _recorded(prepare: Callable[[str], Submission], key: Key | None, parts: Serv
     except Exception:
         parts.storage.delete_all(artifacts.folder(job_id))
         raise
+
+
+def _check_room(session: Session, owner: str, most: int) -> None:
+    """Check that an owner may have another job in the queue.
+
+    Raises:
+        TooManyJobs: there are as many as one may have.
+    """
+    if due.count_queued(session, owner) >= most:
+        raise TooManyJobs(
+            f"{most} of your jobs are queued already", hint="Wait until some have been run."
+        )
 
 
 def _store(

@@ -17,8 +17,6 @@ from nst_jobs.storage import Storage, open_storage
 _EXTENSION = "nst"
 _DECODING_AT_ONCE = 4
 _COLLECTING_AT_ONCE = 4
-#: Whose jobs they are while there are no API keys.
-LOCAL_OWNER = "local"
 
 
 @dataclass(frozen=True)

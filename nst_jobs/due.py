@@ -44,6 +44,12 @@ def count_due(session: Session, *, now: datetime | None = None) -> int:
     return session.scalar(due) or 0
 
 
+def count_queued(session: Session, owner: str) -> int:
+    """Return how many jobs of an owner are queued."""
+    queued = select(func.count()).where(Job.owner == owner, Job.status == Status.QUEUED)
+    return session.scalar(queued) or 0
+
+
 def seconds_to_next_due(session: Session, *, now: datetime | None = None) -> float | None:
     """Return when the first back-off ends; None when no job is backing off."""
     now = now or database_now(session)

@@ -7,6 +7,8 @@ NstError
 ├── NotCancellable       the job has already succeeded or failed
 ├── JobNotEnded          what was asked for needs a job that has ended
 ├── TooManyWaiting       this process can keep nobody else waiting
+├── KeyNotFound          no such API key
+├── TooManyJobs          the owner has as many jobs queued as one may
 ├── ResultNotReady       the job has no result yet, or will never have one
 ├── SnapshotNotFound     no intermediate picture of that step
 ├── StorageError         the file store could not be read or written
@@ -67,6 +69,21 @@ class TooManyWaiting(NstError):
 
     code = "too_many_waiting"
     status = 503
+
+
+class KeyNotFound(NstError):
+    """There is no such API key."""
+
+    code = "key_not_found"
+    status = 404
+    retryable = False
+
+
+class TooManyJobs(NstError):
+    """The owner has as many jobs in the queue as one owner may."""
+
+    code = "too_many_jobs"
+    status = 429
 
 
 class ResultNotReady(NstError):

@@ -170,6 +170,23 @@ class Artifact(Record):
     created_at: Mapped[datetime]
 
 
+class ApiKey(Record):
+    """What a client shows to be let in; the key itself is nowhere."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    #: What it is for, in its maker's words.
+    name: Mapped[str] = mapped_column(String(64))
+    #: What it opens, words of `keys.Scope`.
+    scopes: Mapped[str] = mapped_column(String(64))
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
 class Event(Record):
     """One change of a job's status: written with it, never changed."""
 

@@ -66,6 +66,12 @@ class Settings(BaseSettings):
         description="Part of the device's memory that this worker may use, where several share "
         "it. Larger pictures are computed in tiles.",
     )
+    require_keys: bool = Field(
+        False,
+        description="Whether clients must show an API key (`nst keys create`). Without, the server "
+        "listens on loopback addresses only.",
+    )
+    max_queued: int = Field(1000, ge=1, description="Most jobs that one owner may have queued.")
     max_size: int = Field(
         2048, ge=64, le=MAX_SIZE, description="Largest `size` that a job may ask for, in pixels."
     )

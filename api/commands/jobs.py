@@ -1,6 +1,7 @@
 """Commands that talk to a server like any client: submit, watch, show, list, cancel."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,29 @@ from nst_core.options import PICTURE, given, mask_option, params_options
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
+def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the `client` of the server that its options name."""
+
+    @click.option(
         "--url",
         envvar="NST_URL",
         show_envvar=True,
         default="http://127.0.0.1:8000",
         show_default=True,
         help="The server.",
-    )(command)
+    )
+    @click.option(
+        "--key",
+        envvar="NST_API_KEY",
+        show_envvar=True,
+        help="API key, where the server asks for one; the variable keeps it out of process lists.",
+    )
+    @wraps(command)
+    def with_client(*args: Any, url: str, key: str | None, **options: Any) -> object:  # noqa: ANN401 - click's
+        with NstClient(url, key=key) as client:
+            return command(*args, client=client, **options)
+
+    return with_client
 
 
 @click.command("submit")
@@ -39,7 +54,7 @@ def _url_option(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Wait for the result and write it here.",
 )
 @click.option("--priority", type=click.IntRange(0, 9), default=0, help="9 is claimed first.")
-@_url_option
+@_server_options
 @_json_option
 @params_options
 def submit_command(  # noqa: PLR0913 - click hands over every option by name
@@ -50,7 +65,7 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
     watch: bool,
     output: Path | None,
     priority: int,
-    url: str,
+    client: NstClient,
     as_json: bool,
     **options: Any,  # noqa: ANN401 - of as many types as there are parameters
 ) -> None:
@@ -59,12 +74,11 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
     Prints the job's id; with --watch or -o it waits for the end.
     """
     _check_folder(output)
-    with NstClient(url) as client:
-        job = client.submit(content, styles, masks=masks, params=given(options), priority=priority)
-        if not watch and not output:
-            click.echo(job.model_dump_json(indent=2) if as_json else job.id)
-            return
-        _watch(client, job.id, output=output, as_json=as_json)
+    job = client.submit(content, styles, masks=masks, params=given(options), priority=priority)
+    if not watch and not output:
+        click.echo(job.model_dump_json(indent=2) if as_json else job.id)
+        return
+    _watch(client, job.id, output=output, as_json=as_json)
 
 
 @click.command("watch")
@@ -75,33 +89,30 @@ def submit_command(  # noqa: PLR0913 - click hands over every option by name
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the result here.",
 )
-@_url_option
+@_server_options
 @_json_option
-def watch_command(job_id: str, *, output: Path | None, url: str, as_json: bool) -> None:
+def watch_command(job_id: str, *, output: Path | None, client: NstClient, as_json: bool) -> None:
     """Show a job's progress until it has ended."""
     _check_folder(output)
-    with NstClient(url) as client:
-        _watch(client, job_id, output=output, as_json=as_json)
+    _watch(client, job_id, output=output, as_json=as_json)
 
 
 @click.command("show")
 @click.argument("job_id", metavar="ID")
-@_url_option
+@_server_options
 @_json_option
-def show_command(job_id: str, *, url: str, as_json: bool) -> None:
+def show_command(job_id: str, *, client: NstClient, as_json: bool) -> None:
     """Show a job."""
-    with NstClient(url) as client:
-        _print(client.get(job_id), as_json=as_json)
+    _print(client.get(job_id), as_json=as_json)
 
 
 @click.command("cancel")
 @click.argument("job_id", metavar="ID")
-@_url_option
+@_server_options
 @_json_option
-def cancel_command(job_id: str, *, url: str, as_json: bool) -> None:
+def cancel_command(job_id: str, *, client: NstClient, as_json: bool) -> None:
     """Cancel a job that has not ended."""
-    with NstClient(url) as client:
-        _print(client.cancel(job_id), as_json=as_json)
+    _print(client.cancel(job_id), as_json=as_json)
 
 
 @click.command("list")
@@ -110,14 +121,13 @@ def cancel_command(job_id: str, *, url: str, as_json: bool) -> None:
 )
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
 @click.option("--cursor", help="Where the last page said that the next one begins.")
-@_url_option
+@_server_options
 @_json_option
 def list_command(
-    *, status: str | None, limit: int, cursor: str | None, url: str, as_json: bool
+    *, status: str | None, limit: int, cursor: str | None, client: NstClient, as_json: bool
 ) -> None:
     """List jobs, newest first."""
-    with NstClient(url) as client:
-        page = client.list(status=status, limit=limit, cursor=cursor)
+    page = client.list(status=status, limit=limit, cursor=cursor)
     if as_json:
         click.echo(page.model_dump_json(indent=2))
         return

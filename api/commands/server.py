@@ -14,11 +14,14 @@ from api.embedded import Stack, bind, embedded_stack, prepare_weights
 from api.wsgi import api_argv
 from nst_jobs import logs
 from nst_jobs.database import Database
-from nst_jobs.settings import read_settings
+from nst_jobs.settings import Settings, read_settings
 
 _WATCH_SECONDS = 0.5
 _host_option = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; loopback unless keys are required.",
 )
 _port_option = click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
@@ -42,8 +45,8 @@ def serve_command(*, host: str, port: int, workers: int, stop_with_parent: bool)
     Jobs and pictures are kept in NST_DATA_DIR. Ctrl-C or SIGTERM stops; a running job goes on
     from its checkpoint at the next start.
     """
-    refuse_open_address(host)
     settings = read_settings()
+    refuse_open_address(host, settings)
     logs.configure(settings.log_format)
     stop_on_signals()
     parent = os.getppid() if stop_with_parent else None
@@ -71,7 +74,7 @@ def serve_command(*, host: str, port: int, workers: int, stop_with_parent: bool)
 )
 def api_command(*, host: str, port: int, processes: int) -> None:
     """Run the API alone, over the database, broker and storage of the settings."""
-    refuse_open_address(host)
+    refuse_open_address(host, read_settings())
     argv = api_argv(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", processes=processes)
     os.execv(sys.executable, argv)  # noqa: S606 - this process becomes the server
 
@@ -96,20 +99,22 @@ def doctor_command(*, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def refuse_open_address(host: str) -> None:
+def refuse_open_address(host: str, settings: Settings) -> None:
     """Refuse to listen where strangers could reach an API that asks nobody for a key.
 
     Raises:
-        click.BadParameter: `host` is not a loopback address.
+        click.BadParameter: `host` is not a loopback address, and no keys are required.
     """
+    if settings.require_keys:
+        return
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
         raise click.BadParameter(
-            f"{host} is not a loopback address, and this server has no API keys: anybody who "
-            "reaches it could use it. Put a proxy that asks who is there in front of 127.0.0.1.",
+            f"{host} is not a loopback address, and this server asks nobody for a key: anybody "
+            "who reaches it could use it. Set NST_REQUIRE_KEYS=true; `nst keys create` makes keys.",
             param_hint="--host",
         )
 

@@ -12,7 +12,7 @@ from nst_jobs import lifecycle
 from nst_jobs.artifacts import StoredFile
 from nst_jobs.database import Database
 from nst_jobs.lifecycle import Claim, Submission
-from nst_jobs.records import ArtifactKind, Job
+from nst_jobs.records import ApiKey, ArtifactKind, Job
 from tests.services import postgres_url, valkey_url  # noqa: F401 - fixtures
 from tests.submissions import app, http, settings  # noqa: F401 - fixtures
 
@@ -39,6 +39,7 @@ def database(migrated: Database) -> Database:
     """An empty database with every table."""
     with migrated.writing() as session:
         session.execute(delete(Job))
+        session.execute(delete(ApiKey))
     return migrated
 
 
