@@ -82,7 +82,8 @@ def _history(job: Job, events: list[Event]) -> Iterator[Violation]:
         allowed = _MOVES.get((before.status, event.reason), set())
         if event.status not in allowed or event.attempt != attempt:
             yield Violation("impossible move", job.id, told)
-    if [event for event in events if event.status.terminal] != events[-1:]:
+    ends = [event for event in events if event.status.terminal]
+    if ends and ends != events[-1:]:
         yield Violation("not one end", job.id, told)
     if (job.status, job.attempt) != (events[-1].status, events[-1].attempt):
         yield Violation("row and events differ", job.id, f"{job.status}({job.attempt}): {told}")
