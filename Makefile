@@ -27,8 +27,14 @@ demo: $(STAMP) ## stylise a picture through the whole service: [CONTENT=a.jpg ST
 serve: $(STAMP) ## run the server on this machine until Ctrl-C: [PORT=8000]
 	@exec $(BIN)/nst serve --stop-with-parent $(if $(PORT),--port $(PORT))
 
-test: $(STAMP) ## every test that this machine can run: [ARGS='-k lease']
+# Those that inject faults by themselves: they time how soon the service recovers.
+test: $(STAMP) ## every test that this machine can run; some: [ARGS='-k lease']
+ifdef ARGS
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+else
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/chaos
+endif
 
 check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
