@@ -81,7 +81,7 @@ def read_body(request: Request, sources: Sources) -> Given:
 
 def _parse(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(request.get_data(), parse_constant=_refuse_constant)
+        body = json.loads(request.get_data(cache=False), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
