@@ -12,7 +12,6 @@ from api.access import owner
 from api.idempotency import REPLAYED, fingerprint, fingerprint_of_retry, read_key
 from api.intake import taken_in
 from api.queries import read_query
-from api.queries import read_query
 from api.recording import record, record_again
 from api.schemas import JobPage, JobStatus, JobView
 from api.services import Services, services
