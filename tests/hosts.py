@@ -83,10 +83,12 @@ def hosting(plays: dict[str, Play], *, context: ssl.SSLContext | None = None) ->
         host = Host(server.server_address[1], plays)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield host
-        host.over.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield host
+        finally:
+            host.over.set()
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(scope="session")
