@@ -1,6 +1,6 @@
 """Faults: every way in which this service is broken on purpose, and who does it when.
 
-A fault is drawn by the seed; where it strikes what is already dead, another is drawn.
+A fault is drawn by the seed; where it would strike what is already dead, it is put off.
 """
 
 import random
@@ -58,19 +58,22 @@ class Saboteur:
         while time.monotonic() < end:
             time.sleep(self._schedule.uniform(*_PAUSE_SECONDS))
             cards = cards or self._schedule.sample(deck, len(deck))
-            if cards:
-                self.do(cards.pop())
+            if cards and not self.do(cards[-1]):
+                cards.insert(0, cards[-1])  # its victim was dead: later
+            cards = cards[:-1]
         for timer in self._timers:
             timer.join()
         self._queue.close()
 
-    def do(self, kind: str) -> None:
-        """Do one fault; nothing happens where its victim is dead."""
+    def do(self, kind: str) -> bool:
+        """Do one fault; return whether there was anything to do it to."""
         at = time.time()
         pids = KINDS[kind](self)
-        if pids is not None:
-            self.faults.append(Fault(at, kind, pids))
-            self._journal.write(f"fault: {kind}", step=len(pids))
+        if pids is None:
+            return False
+        self.faults.append(Fault(at, kind, pids))
+        self._journal.write(f"fault: {kind}", step=len(pids))
+        return True
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Have something done after a while."""
