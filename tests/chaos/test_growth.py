@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -160,12 +161,11 @@ def database_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
         return
     server = request.getfixturevalue("postgres_url")
     url = sa.make_url(server.replace("postgresql://", "postgresql+psycopg://"))
+    name = f"growth_{uuid4().hex}"  # it goes with its server, which is the tests' own
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as connection:
-        connection.execute(sa.text("CREATE DATABASE growth"))
-    yield url.set(database="growth").render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(sa.text("DROP DATABASE growth WITH (FORCE)"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield url.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture
@@ -203,6 +203,7 @@ def _takes_jobs(client: NstClient) -> bool:
         return False
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("database_url", "jobs"), [("sqlite", 2000), ("postgresql", 300)], indirect=["database_url"]
 )
