@@ -121,7 +121,7 @@ class Saboteur:
         return ()
 
     def crash_database(self) -> tuple[int, ...] | None:
-        """Kill PostgreSQL; SQLite has no process of its own."""
+        """Kill PostgreSQL and start it again."""
         return self.stage.postgres.crash() if self.stage.postgres else None
 
 
