@@ -52,6 +52,9 @@ class Database:
         config.set_main_option("script_location", folder.replace("%", "%%"))
         with self.engine.connect().execution_options(**{_BEGIN: "IMMEDIATE"}) as connection:
             if connection.dialect.name == "postgresql":  # SQLite's own lock does it there
+                # However long the other takes, and this one.
+                for limit in ("lock_timeout", "idle_in_transaction_session_timeout"):
+                    connection.execute(sa.select(sa.func.set_config(limit, "0", True)))
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             move = command.downgrade if revision == "base" else command.upgrade
@@ -96,11 +99,24 @@ def lock_timed_out(error: sa.exc.DBAPIError) -> bool:
 
 #: A server that is gone without a word is noticed well within a lease.
 _POSTGRES = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+#: What the server is told of each connection, in milliseconds and seconds: a client that is frozen
+#: or cut off in the midst of a transaction would otherwise hold its rows for hours, and nobody
+#: could reclaim its job. All well within a lease.
+_SESSION = {
+    "idle_in_transaction_session_timeout": 5_000,
+    "lock_timeout": 10_000,
+    "tcp_user_timeout": 10_000,
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+}
 
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=_POSTGRES)
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_POSTGRES)
+        sa.event.listen(engine, "connect", _configure_postgres)
+        return engine
     path = sa.make_url(url).database
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +124,14 @@ def _engine(url: str) -> Engine:
     sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _configure_postgres(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI object
+    connection.autocommit = True  # else it would all be forgotten with the first rollback
+    with connection.cursor() as cursor:
+        for name, value in _SESSION.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", (name, str(value)))
+    connection.autocommit = False
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI object

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from nst_jobs import lifecycle
@@ -31,7 +31,8 @@ RETRY_SECONDS = 1.0
 STALL_SECONDS = 120.0
 _EXIT_STALLED = 70
 #: What a database says that is away, restarting, full or locked: the same may succeed later.
-_AWAY = (OperationalError, InterfaceError)
+#: Or that has ended a transaction of ours in which too long nothing happened.
+_AWAY = (OperationalError, InterfaceError, InternalError)
 
 logger = structlog.get_logger(__name__)
 
