@@ -159,7 +159,7 @@ def test_larger_style_scale_gives_larger_strokes(photo, narrow):
 
 
 def test_preserved_luminance_keeps_the_photos_chroma(photo, painting, narrow):
-    params = small(preserve_color="luminance", stylization=1)
+    params = small(preserve_color="luminance", stylization=1, steps=30)
     result = run(photo, [painting], params, narrow).picture()
 
     wanted = photo.resize(result.size, Image.Resampling.LANCZOS)
