@@ -6,6 +6,7 @@ The one place that catches; views raise.
 import structlog
 from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.errors import InvalidRequest, Unauthorized
@@ -31,6 +32,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(NstError, _known)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(NoConnectionLeft, _database)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -71,8 +73,8 @@ def _too_large() -> str:
     return "A text field is too long, or there are too many fields."
 
 
-def _database(error: DBAPIError) -> Response:
-    logger.error("database_failed", path=request.path, error=str(error.orig))
+def _database(error: DBAPIError | NoConnectionLeft) -> Response:
+    logger.error("database_failed", path=request.path, error=str(error))
     response = _answer(
         503, "database_unavailable", "The database does not answer. Try again in a moment."
     )

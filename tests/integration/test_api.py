@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -575,3 +576,17 @@ def test_api_imports_without_torch():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_requests_beyond_the_databases_connections_are_told_to_come_again(http, app):
+    engine = app.extensions["nst"].database.engine
+    engine.pool._timeout = 0.1
+    with ExitStack() as held:
+        for _ in range(engine.pool.size() + engine.pool._max_overflow):
+            held.enter_context(engine.connect())
+
+        answer = http.get("/v1/jobs")
+
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+    assert answer.headers["Retry-After"]
+    assert http.get("/v1/jobs").status_code == 200
