@@ -6,7 +6,7 @@ from flask import request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.errors import InvalidRequest
-from api.schemas import FieldError
+from api.submissions import refusals
 
 _Query = TypeVar("_Query", bound=BaseModel)
 
@@ -26,9 +26,4 @@ def read_query(model: type[_Query]) -> _Query:
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:
-        raise InvalidRequest(
-            [
-                FieldError(pointer=f"/{item['loc'][0]}", code=item["type"], detail=item["msg"])
-                for item in error.errors()
-            ]
-        ) from error
+        raise InvalidRequest(list(refusals(error))) from error

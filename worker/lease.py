@@ -30,8 +30,8 @@ RETRY_SECONDS = 1.0
 #: An attempt that made no move for this long hangs, unless its steps are known to take longer.
 STALL_SECONDS = 120.0
 _EXIT_STALLED = 70
-#: What a database says that is away, restarting, full or locked: the same may succeed later.
-#: Or that has ended a transaction of ours in which too long nothing happened.
+#: What a database says that is away, restarting, full or locked, or that has ended a transaction
+#: in which nothing happened for too long: the same may succeed later.
 _AWAY = (OperationalError, InterfaceError, InternalError)
 
 logger = structlog.get_logger(__name__)
